@@ -1,0 +1,178 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/redact"
+	"github.com/runnelhq/runnel/sandbox"
+	"github.com/runnelhq/runnel/sql"
+)
+
+// errStopped is the cause of an attempt that ended because its worker stops.
+var errStopped = errors.New("the worker was stopped")
+
+// errNotStarted is returned by attempt when the guest has not begun to run and
+// the worker stops: the job can go back as if it had not been taken.
+var errNotStarted = errors.New("the attempt has not started")
+
+// attempt runs one attempt of an invocation and says how to settle it. The only
+// error is errNotStarted.
+func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settlement, error) {
+	task, found, err := w.load(ctx, job)
+	if err != nil {
+		return nil, errNotStarted
+	}
+	row := runnel.Invocation{
+		ID:           job.Args.ID,
+		FunctionID:   task.Function.ID,
+		FunctionName: job.Args.Function,
+		Version:      task.Function.Version,
+		WasmHash:     task.Function.WasmHash,
+		Trigger:      task.Trigger,
+		Attempt:      job.Attempt,
+		JobID:        job.ID,
+		UserID:       task.Caller.UserID,
+		Role:         task.Caller.Role,
+		RequestID:    task.RequestID,
+		Traceparent:  task.Traceparent,
+		CreatedAt:    job.CreatedAt,
+		Environment:  redact.Environment(task.Function.Environment),
+	}
+	hide := redact.ForEnvironment(task.Function.Environment)
+	started := time.Now()
+	var out sandbox.Outcome
+	switch {
+	case !found:
+		err = runnel.Errorf(runnel.CodeInternal, "the event of this invocation is gone: it was enqueued longer ago than logs are kept")
+	case task.Function.ID == "":
+		err = runnel.Errorf(runnel.CodeFunctionNotFound, "function %s was deleted before this invocation ran", job.Args.Function)
+	case !task.Function.Enabled:
+		err = runnel.Errorf(runnel.CodeFunctionNotFound, "function %s was disabled before this invocation ran", job.Args.Function)
+	default:
+		out, err = w.run(ctx, task, &row, job, &started)
+		if errors.Is(err, errNotStarted) {
+			return nil, err
+		}
+	}
+	return w.outcome(job, task, row, out, err, hide), nil
+}
+
+// run executes the module. *started is moved to when the guest began: loading
+// and compiling are part of the queue time, not of the run.
+func (w *Worker) run(ctx context.Context, task sql.Task, row *runnel.Invocation, job *river.Job[Args], started *time.Time) (sandbox.Outcome, error) {
+	w.met.inFlight.Inc()
+	defer w.met.inFlight.Dec()
+	out, err := w.sandbox.Run(ctx, sandbox.Call{
+		Hash:     task.Function.WasmHash,
+		Revision: task.Revision,
+		Load:     func(ctx context.Context) ([]byte, error) { return w.db.Module(ctx, task.Function.WasmHash) },
+		Event:    task.Event,
+		Env:      task.Function.Environment,
+		Timeout:  task.Function.Timeout,
+		Memory:   task.Function.MaxMemory,
+	})
+	if errors.Is(context.Cause(ctx), errStopped) && err != nil {
+		if out.Duration == 0 {
+			return out, errNotStarted
+		}
+		err = runnel.Errorf(runnel.CodeWorkerLost, "the worker was stopped before the function finished")
+	}
+	*started = time.Now().Add(-out.Duration)
+	row.StartedAt = started
+	row.DurationMS = float64(out.Duration) / float64(time.Millisecond)
+	row.QueueMS = max(0, float64(started.Sub(job.ScheduledAt))/float64(time.Millisecond))
+	row.MemoryPeak = out.MemoryPeak
+	row.Fuel = out.Fuel
+	return out, err
+}
+
+// outcome turns what happened into the settlement: what is kept is redacted
+// here, and nowhere later.
+func (w *Worker) outcome(job *river.Job[Args], task sql.Task, row runnel.Invocation, out sandbox.Outcome, err error, hide *redact.Redactor) *sql.Settlement {
+	row.FinishedAt = time.Now()
+	row.Logs = redactLogs(hide, out.Logs)
+	s := &sql.Settlement{JobID: job.ID, Attempt: job.Attempt, Respond: task.Respond, State: "completed"}
+	if err == nil {
+		row.Status = runnel.StatusSuccess
+		s.Response = out.Output
+		if len(out.Output) > 0 && len(out.Output) <= runnel.MaxKeptResult {
+			if kept := hide.JSON(out.Output); json.Valid(kept) {
+				row.Result = kept
+			}
+		}
+		s.Row = row
+		return s
+	}
+	var known *runnel.Error
+	if !errors.As(err, &known) {
+		w.log.Error("an attempt failed inside the worker", "invocation", row.ID, "attempt", row.Attempt, "error", err)
+		known = runnel.Errorf(runnel.CodeInternal, "the worker could not run the function: its log says why")
+	}
+	row.Status, row.ErrorCode = known.Code.Status(), known.Code
+	row.ErrorMessage = hide.String(known.Message)
+	s.Row = row
+	switch {
+	case row.Status == runnel.StatusCancelled || row.Status == runnel.StatusSkipped:
+		s.State = "cancelled"
+	case known.Code.Retryable() && job.Attempt < job.MaxAttempts:
+		s.State, s.RetryIn = "retryable", backoff(job.Attempt)
+	default:
+		s.State = "discarded"
+	}
+	return s
+}
+
+// backoff is the pause before the attempt after attempt n (counted from 1): 1 s,
+// doubled for each attempt up to 5 minutes, give or take a fifth so that
+// invocations that failed together do not come back together.
+func backoff(n int) time.Duration {
+	d := 5 * time.Minute
+	if n < 9 {
+		d = min(d, time.Second<<(n-1))
+	}
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}
+
+// redactLogs hides secrets in the lines, also those split over several.
+func redactLogs(hide *redact.Redactor, lines []runnel.LogLine) []runnel.LogLine {
+	if len(lines) == 0 {
+		return nil
+	}
+	texts := make([]string, len(lines))
+	for i, l := range lines {
+		texts[i] = l.Message
+	}
+	kept := make([]runnel.LogLine, len(lines))
+	for i, text := range hide.Lines(texts) {
+		kept[i] = runnel.LogLine{T: lines[i].T, Level: lines[i].Level, Message: text}
+	}
+	return kept
+}
+
+// load reads what the attempt needs, trying again while the database is away.
+func (w *Worker) load(ctx context.Context, job *river.Job[Args]) (sql.Task, bool, error) {
+	pause := 20 * time.Millisecond
+	for {
+		l, err := w.loads.Do(ctx, sql.Ref{ID: job.Args.ID, CreatedAt: job.CreatedAt})
+		if err == nil {
+			return l.task, l.found, nil
+		}
+		if ctx.Err() != nil {
+			return sql.Task{}, false, fmt.Errorf("load: %w", context.Cause(ctx))
+		}
+		w.log.Warn("loading an invocation again shortly", "invocation", job.Args.ID, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package jobs
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/runnelhq/runnel"
+)
+
+// Metrics are the figures of one process. NewMetrics registers them; every
+// method is safe for concurrent use.
+type Metrics struct {
+	invocations  *prometheus.CounterVec
+	duration     *prometheus.HistogramVec
+	queue        prometheus.Histogram
+	memory       *prometheus.HistogramVec
+	inFlight     prometheus.Gauge
+	cacheHits    prometheus.Counter
+	cacheMisses  prometheus.Counter
+	evictions    prometheus.Counter
+	compile      prometheus.Histogram
+	settleBatch  prometheus.Histogram
+	scheduleLag  prometheus.Histogram
+	ticks        *prometheus.CounterVec
+	waiters      prometheus.Gauge
+	listenerDown prometheus.Gauge
+}
+
+// NewMetrics makes the metrics and registers them with reg.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		invocations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "runnel_invocations_total",
+			Help: "Attempts that this process settled, by function, trigger and status.",
+		}, []string{"function", "trigger", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "runnel_invocation_duration_seconds",
+			Help:    "Run time of attempts in the sandbox.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 11), // 100 us to 105 s
+		}, []string{"function"}),
+		queue: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "runnel_invocation_queue_seconds",
+			Help:    "Time between an invocation being due and its start.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
+		}),
+		memory: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "runnel_invocation_memory_peak_bytes",
+			Help:    "Peak linear memory of attempts.",
+			Buckets: prometheus.ExponentialBuckets(64<<10, 4, 8), // 64 KB to 1 GB
+		}, []string{"function"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "runnel_invocations_in_flight",
+			Help: "Attempts this process is running now.",
+		}),
+		cacheHits: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "runnel_module_cache_hits_total",
+			Help: "Invocations that found their module compiled.",
+		}),
+		cacheMisses: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "runnel_module_cache_misses_total",
+			Help: "Invocations whose module had to be loaded and compiled.",
+		}),
+		evictions: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "runnel_module_cache_evictions_total",
+			Help: "Compiled modules dropped to stay inside the cache's memory bound.",
+		}),
+		compile: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "runnel_compile_seconds",
+			Help:    "Time to validate, rewrite and compile a module.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}),
+		settleBatch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "runnel_settle_batch_size",
+			Help:    "Attempts settled by one statement.",
+			Buckets: []float64{1, 2, 5, 10, 25, 50, 100, 250, 500},
+		}),
+		scheduleLag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "runnel_schedule_lag_seconds",
+			Help:    "Time between a cron match and its job being enqueued, in database time.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 5, 30, 300},
+		}),
+		ticks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "runnel_schedule_ticks_total",
+			Help: "Cron matches that this process decided, by outcome.",
+		}, []string{"outcome"}),
+		waiters: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "runnel_http_waiters",
+			Help: "HTTP callers of this process that wait for a result.",
+		}),
+		listenerDown: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "runnel_listener_down",
+			Help: "1 while this process has no working LISTEN connection and waiters poll instead.",
+		}),
+	}
+	reg.MustRegister(m.invocations, m.duration, m.queue, m.memory, m.inFlight, m.cacheHits, m.cacheMisses,
+		m.evictions, m.compile, m.settleBatch, m.scheduleLag, m.ticks, m.waiters, m.listenerDown)
+	return m
+}
+
+// CacheHit implements sandbox.Observer.
+func (m *Metrics) CacheHit() { m.cacheHits.Inc() }
+
+// CacheMiss implements sandbox.Observer.
+func (m *Metrics) CacheMiss() { m.cacheMisses.Inc() }
+
+// CacheEvicted implements sandbox.Observer.
+func (m *Metrics) CacheEvicted() { m.evictions.Inc() }
+
+// Compiled implements sandbox.Observer.
+func (m *Metrics) Compiled(d time.Duration) { m.compile.Observe(d.Seconds()) }
+
+// settled counts an attempt whose row has committed. A deleted function's name
+// is still a label value: names come from deploys, which the admin makes.
+func (m *Metrics) settled(row *runnel.Invocation) {
+	m.invocations.WithLabelValues(row.FunctionName, string(row.Trigger), string(row.Status)).Inc()
+	if row.StartedAt == nil {
+		return
+	}
+	m.queue.Observe(row.QueueMS / 1000)
+	m.duration.WithLabelValues(row.FunctionName).Observe(row.DurationMS / 1000)
+	m.memory.WithLabelValues(row.FunctionName).Observe(float64(row.MemoryPeak))
+}

@@ -1,0 +1,89 @@
+package jobs
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	heartbeatInterval = 5 * time.Second
+	// silentAfter is how long a worker may miss heartbeats before its running
+	// jobs are settled as lost. With one interval of sweep delay a killed
+	// worker's rows appear within 25 s.
+	silentAfter = 15 * time.Second
+	// partitionsAhead is how many days of log partitions exist in advance.
+	partitionsAhead   = 3
+	partitionInterval = time.Hour
+)
+
+// beat renews this worker's lease and settles the jobs of workers that do not.
+//
+// After a database outage every worker looks silent at once. So a worker sweeps
+// only when its own heartbeats have been steady for as long as the others are
+// given: by then they have had their chance.
+func (w *Worker) beat() {
+	ticker := time.NewTicker(heartbeatInterval)
+	defer ticker.Stop()
+	steadySince := time.Now()
+	last := steadySince
+	for {
+		select {
+		case <-w.life.Done():
+			return
+		case <-ticker.C:
+		}
+		ctx, cancel := context.WithTimeout(w.life, heartbeatInterval)
+		err := w.db.Heartbeat(ctx, w.cfg.ID)
+		now := time.Now()
+		switch {
+		case w.life.Err() != nil:
+		case err != nil:
+			w.log.Warn("heartbeat failed", "error", err)
+		default:
+			if now.Sub(last) > 2*heartbeatInterval {
+				steadySince = now
+			}
+			last = now
+			if now.Sub(steadySince) >= silentAfter {
+				w.sweepLost(ctx)
+			}
+		}
+		cancel()
+	}
+}
+
+func (w *Worker) sweepLost(ctx context.Context) {
+	n, err := w.db.Lost(ctx, silentAfter)
+	if err != nil {
+		w.log.Warn("sweep of silent workers failed", "error", err)
+		return
+	}
+	if n > 0 {
+		w.log.Warn("settled attempts of silent workers as lost", "attempts", n)
+	}
+}
+
+// keepPartitions makes tomorrow's log partitions and drops those past retention.
+func (w *Worker) keepPartitions() {
+	ticker := time.NewTicker(partitionInterval)
+	defer ticker.Stop()
+	for {
+		if w.cfg.LogRetention > 0 {
+			n, err := w.db.DropPartitions(w.life, w.cfg.LogRetention)
+			if err != nil && w.life.Err() == nil {
+				w.log.Warn("dropping old log partitions failed; trying again in an hour", "error", err)
+			}
+			if n > 0 {
+				w.log.Info("dropped old log partitions", "partitions", n)
+			}
+		}
+		select {
+		case <-w.life.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := w.db.EnsurePartitions(w.life, partitionsAhead); err != nil && w.life.Err() == nil {
+			w.log.Warn("making log partitions failed; rows go to the default partition until it works", "error", err)
+		}
+	}
+}
