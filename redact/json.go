@@ -83,7 +83,7 @@ func (r *Redactor) edits(b []byte) []edit {
 				if s.from == i || s.to == token.to { // with a quote
 					edits = append(edits, edit{span{i + 1, token.to - 1}, false})
 				}
-			case s.to > token.to || token.to == i+1:
+			case s.to > token.to:
 				across = append(across, s)
 			}
 			plain = plain[1:]
