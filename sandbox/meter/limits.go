@@ -1,0 +1,54 @@
+package meter
+
+// Limits bound what a module may declare. They keep decoding, compiling and
+// instantiating it cheap; running it is bounded by fuel and memory.
+type Limits struct {
+	ModuleBytes   int    // size of the module
+	Types         int    // function types
+	TypeValues    int    // parameters and results of one function type, together
+	TypeTotal     int    // parameters and results of all function types
+	Imports       int    // imports
+	Exports       int    // exports
+	Functions     int    // defined functions
+	BodyBytes     int    // encoded size of one function
+	Locals        int    // parameters and locals of one function
+	LocalsTotal   int    // parameters and locals of all functions
+	Nesting       int    // blocks within blocks
+	BranchTargets int    // targets of one br_table
+	BranchTotal   int    // targets of all br_table
+	Tables        int    // tables
+	TableElements uint32 // elements of all tables; declared maxima above it are lowered
+	Elements      int    // entries of all element segments
+	MemoryPages   uint32 // declared minimum of the memory, pages of 64 KiB
+	Globals       int    // globals
+	DataSegments  int    // data segments
+	NameBytes     int    // function names kept for stack traces; larger sections are dropped
+}
+
+// DefaultLimits are the limits of deployed functions. Go, Rust, C and QuickJS
+// modules of up to 10 MB stay below a quarter of each; most follow the limits
+// that web browsers agreed on.
+func DefaultLimits() Limits {
+	return Limits{
+		ModuleBytes:   10 << 20,
+		Types:         5_000,
+		TypeValues:    1_000,
+		TypeTotal:     50_000,
+		Imports:       1_000,
+		Exports:       10_000,
+		Functions:     100_000,
+		BodyBytes:     2 << 20,
+		Locals:        50_000,
+		LocalsTotal:   2_000_000,
+		Nesting:       1_000,
+		BranchTargets: 10_000,
+		BranchTotal:   500_000,
+		Tables:        10,
+		TableElements: 100_000,
+		Elements:      200_000,
+		MemoryPages:   8192,
+		Globals:       10_000,
+		DataSegments:  100_000,
+		NameBytes:     1 << 20,
+	}
+}
