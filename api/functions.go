@@ -1,0 +1,167 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/redact"
+	"github.com/runnelhq/runnel/sql"
+)
+
+// shown is a function as it leaves: its secrets masked (FUNC-S1). Every answer
+// with a function in it goes through here.
+func shown(fn runnel.Function) runnel.Function {
+	fn.Environment = redact.Environment(fn.Environment)
+	return fn
+}
+
+// deployed is a function and what its deployer should know about it.
+type deployed struct {
+	fn       runnel.Function
+	warnings []string
+}
+
+// MarshalJSON adds "warnings" to the function's own fields.
+func (d deployed) MarshalJSON() ([]byte, error) {
+	b, err := json.Marshal(shown(d.fn))
+	if err != nil || len(d.warnings) == 0 {
+		return b, err
+	}
+	warnings, err := json.Marshal(d.warnings)
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(b[:len(b)-1], `,"warnings":%s}`, warnings), nil
+}
+
+func newDeployed(fn runnel.Function) deployed {
+	d := deployed{fn: fn}
+	for _, key := range redact.Unmaskable(fn.Environment) {
+		d.warnings = append(d.warnings, fmt.Sprintf("the value of %s is too short to be found in logs and results: it is masked only where it stands under its key; use a secret of 8 characters or more", key))
+	}
+	return d
+}
+
+// postFunction deploys: 201 for a new function, 200 for a new version of one.
+func (s *Server) postFunction(w http.ResponseWriter, r *http.Request) {
+	var createOnly bool
+	switch r.Header.Get("If-None-Match") {
+	case "":
+	case "*":
+		createOnly = true
+	default:
+		writeError(w, r, s.log, runnel.Errorf(runnel.CodeInvalidRequest, "If-None-Match can only be *, which means: create, but do not replace"))
+		return
+	}
+	u, err := readUpload(w, r)
+	if err == nil {
+		err = checkNoMask(u.Config)
+	}
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	fn, created, err := s.deployer.Deploy(r.Context(), sql.Deploy{Name: u.Name, Wasm: u.Wasm, Config: u.Config, CreateOnly: createOnly})
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "function deployed", "function", fn.Name, "version", fn.Version, "wasm_hash", fn.WasmHash, "created", created)
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+		w.Header().Set("Location", "/admin/v1/functions/"+fn.Name)
+	}
+	writeJSON(w, status, newDeployed(fn))
+}
+
+func (s *Server) listFunctions(w http.ResponseWriter, r *http.Request) {
+	fns, err := s.db.Functions(r.Context())
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	out := make([]runnel.Function, len(fns))
+	for i, fn := range fns {
+		out[i] = shown(fn)
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"functions": out})
+}
+
+func (s *Server) getFunction(w http.ResponseWriter, r *http.Request) {
+	fn, err := s.db.Function(r.Context(), r.PathValue("name"))
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, shown(fn))
+}
+
+// patchFunction changes the configuration. "environment" replaces all of it.
+func (s *Server) patchFunction(w http.ResponseWriter, r *http.Request) {
+	var c runnel.Config
+	err := decodeStrict(http.MaxBytesReader(w, r.Body, maxMetadata), "the configuration", &c)
+	if err == nil {
+		err = c.Check()
+	}
+	if err == nil {
+		err = checkNoMask(c)
+	}
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	fn, err := s.db.Configure(r.Context(), r.PathValue("name"), c)
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "function configured", "function", fn.Name)
+	writeJSON(w, http.StatusOK, newDeployed(fn))
+}
+
+func (s *Server) deleteFunction(w http.ResponseWriter, r *http.Request) {
+	if err := s.db.Delete(r.Context(), r.PathValue("name")); err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "function deleted", "function", r.PathValue("name"))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) listVersions(w http.ResponseWriter, r *http.Request) {
+	versions, err := s.db.Versions(r.Context(), r.PathValue("name"))
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	if versions == nil {
+		versions = []runnel.Version{}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"versions": versions})
+}
+
+// postRollback makes an earlier version current: {"version": 3}.
+func (s *Server) postRollback(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Version *int `json:"version"`
+	}
+	err := decodeStrict(io.LimitReader(r.Body, maxMetadata), "the rollback", &body)
+	if err == nil && (body.Version == nil || *body.Version < 1) {
+		err = runnel.Errorf(runnel.CodeInvalidRequest, "say which version to go back to: send {\"version\": 1} with one of GET /admin/v1/functions/%s/versions", r.PathValue("name"))
+	}
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	fn, err := s.db.Rollback(r.Context(), r.PathValue("name"), *body.Version)
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "function rolled back", "function", fn.Name, "version", fn.Version)
+	writeJSON(w, http.StatusOK, shown(fn))
+}

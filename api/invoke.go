@@ -1,0 +1,192 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/sql"
+)
+
+// Both paths call functions: the second is the one Supabase clients use.
+const (
+	pathInvoke    = "/functions/v1/invoke/"
+	pathFunctions = "/functions/v1/"
+)
+
+// errStopping is the cause of a request's context when the server shuts down.
+var errStopping = errors.New("server is stopping")
+
+// corsAllow and corsExpose are what browsers may send to functions and read of
+// their answers; the former is Supabase's list and ours.
+const (
+	corsAllow  = "authorization, x-client-info, apikey, content-type, x-region, x-request-id, idempotency-key, prefer, traceparent, tracestate, baggage"
+	corsExpose = "location, preference-applied, retry-after, x-relay-error, x-request-id, x-runnel-invocation-id"
+)
+
+// functionPath splits an escaped path into the function's name and the path the
+// function sees. The name may be percent-encoded; what follows it is left as it
+// came.
+func functionPath(escaped string) (name, path string, err error) {
+	rest, ok := strings.CutPrefix(escaped, pathInvoke)
+	if !ok {
+		rest = strings.TrimPrefix(escaped, pathFunctions)
+	}
+	first, sub, slash := strings.Cut(rest, "/")
+	name, err = url.PathUnescape(first)
+	if err != nil {
+		return "", "", runnel.Errorf(runnel.CodeInvalidRequest, "the function name in the path is not valid percent-encoding: correct it")
+	}
+	if err := runnel.CheckName(name); err != nil {
+		return "", "", err
+	}
+	path = "/" + name
+	if slash {
+		path += "/" + sub
+	}
+	return name, path, nil
+}
+
+// invoke calls a function and answers with its result (FUNC-T3).
+func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", corsExpose)
+	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+		h.Set("Access-Control-Allow-Headers", corsAllow)
+		h.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+
+	e, err := s.prepare(w, r)
+	if err != nil {
+		h.Set(headerRelayError, "true") // nothing has run yet
+		writeError(w, r, s.log, err)
+		return
+	}
+	h.Set(headerInvocationID, e.ID)
+
+	p := parsePrefer(r.Header)
+	if p.Async || p.Wait == 0 {
+		if err := s.invoker.Enqueue(r.Context(), e); err != nil {
+			s.invokeFailed(w, r, e.ID, err)
+			return
+		}
+		accepted(w, e.ID, p)
+		return
+	}
+	wait := s.cfg.WaitLimit
+	if p.Wait > 0 {
+		wait = min(wait, p.Wait)
+	}
+	res, err := s.invoker.Invoke(r.Context(), e, wait)
+	switch {
+	case p.Wait > 0 && runnel.CodeOf(err) == runnel.CodeWaitTimeout:
+		accepted(w, e.ID, p)
+	case err != nil:
+		s.invokeFailed(w, r, e.ID, err)
+	case res.Code != "":
+		s.invokeFailed(w, r, e.ID, &runnel.Error{Code: res.Code, Message: res.Message})
+	default:
+		out, err := respond(res.Result)
+		if err != nil {
+			s.invokeFailed(w, r, e.ID, err)
+			return
+		}
+		out.write(w)
+	}
+}
+
+// prepare reads the request down to what is enqueued. Nothing is read of the
+// body before the caller is known to be allowed.
+func (s *Server) prepare(w http.ResponseWriter, r *http.Request) (sql.Enqueue, error) {
+	name, path, err := functionPath(r.URL.EscapedPath())
+	if err != nil {
+		return sql.Enqueue{}, err
+	}
+	if r.Header.Get("Idempotency-Key") != "" {
+		return sql.Enqueue{}, runnel.Errorf(runnel.CodeInvalidRequest, "Idempotency-Key is not available in this version, and ignoring it could run the function twice: send the request without it")
+	}
+	fn, err := s.invoker.Lookup(r.Context(), name)
+	if err != nil {
+		return sql.Enqueue{}, err
+	}
+	caller, err := s.auth.caller(r, fn.VerifyJWT)
+	if err != nil {
+		return sql.Enqueue{}, err
+	}
+	body, err := readBody(w, r, runnel.MaxPayloadSize)
+	if err != nil {
+		return sql.Enqueue{}, err
+	}
+	id := w.Header().Get(headerRequestID)
+	ev, err := event(call{
+		Method: r.Method, Path: path, RawQuery: r.URL.RawQuery, Host: r.Host,
+		Header: r.Header, Body: body, Caller: caller, RequestID: id,
+	})
+	if err != nil {
+		return sql.Enqueue{}, err
+	}
+	return sql.Enqueue{
+		ID: sql.NewID(), Function: name, Trigger: runnel.TriggerHTTP, Event: ev, Caller: caller,
+		RequestID: id, Traceparent: traceparent(r.Header.Get("Traceparent")),
+	}, nil
+}
+
+// readBody reads a body of at most limit bytes, and one that says it is longer
+// not at all. Afterwards the connection has no read deadline any more: one that
+// ran out while the function runs would look like the client hanging up.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close") // the rest will not be read
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if !errors.As(err, &tooLarge) {
+			err = runnel.Errorf(runnel.CodeInvalidRequest, "the request body could not be read to its end: send it again").Because(err)
+		}
+		return nil, err
+	}
+	err = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, fmt.Errorf("clear read deadline: %w", err)
+	}
+	return body, nil
+}
+
+// invokeFailed answers for an invocation that has been handed over, so that only
+// some codes say whether it ran.
+func (s *Server) invokeFailed(w http.ResponseWriter, r *http.Request, id string, err error) {
+	switch {
+	case errors.Is(err, errStopping):
+		err = runnel.Errorf(runnel.CodeWaitTimeout, "this server is restarting; the run goes on: read it at /admin/v1/invocations/%s", id)
+	case errors.Is(err, context.Canceled):
+		return // the caller hung up; the run goes on
+	}
+	if failureOf(runnel.CodeOf(err)).unrun {
+		w.Header().Set(headerRelayError, "true")
+	}
+	writeError(w, r, s.log, err)
+}
+
+// accepted answers that the invocation has been enqueued.
+func accepted(w http.ResponseWriter, id string, p prefer) {
+	h := w.Header()
+	h.Set("Location", "/admin/v1/invocations/"+id)
+	if p.Async {
+		h.Set("Preference-Applied", "respond-async")
+	} else {
+		h.Set("Preference-Applied", fmt.Sprintf("wait=%d", int(p.Wait.Seconds())))
+	}
+	writeJSON(w, http.StatusAccepted, map[string]string{"invocation_id": id})
+}

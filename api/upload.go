@@ -1,0 +1,124 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/redact"
+)
+
+// upload is what a deploy sends: a multipart form with the fields "metadata"
+// (JSON) and "file" (the module).
+type upload struct {
+	metadata
+	Wasm []byte
+}
+
+// metadata is a function's name and configuration. Fields that are left out keep
+// their value, or get their default on the first deploy.
+type metadata struct {
+	Name string `json:"name"`
+	runnel.Config
+}
+
+// scripts are the languages that a later version will take as source.
+var scripts = []string{".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".tsx"}
+
+// readUpload reads the form, in either order of its parts, holding at most one
+// module in memory.
+func readUpload(w http.ResponseWriter, r *http.Request) (upload, error) {
+	const limit = runnel.MaxModuleSize + maxMetadata + 64<<10 // and the form's own bytes
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close") // the rest will not be read
+		return upload{}, errModuleTooLarge()
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	form, err := r.MultipartReader()
+	if err != nil {
+		return upload{}, runnel.Errorf(runnel.CodeInvalidRequest, "a deploy is a multipart/form-data request with the fields \"metadata\" (JSON) and \"file\" (the module): send it so, for example with curl -F")
+	}
+	var u upload
+	seen := make(map[string]bool)
+	for {
+		part, err := form.NextPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return upload{}, uploadError(err)
+		}
+		name := part.FormName()
+		if seen[name] {
+			return upload{}, runnel.Errorf(runnel.CodeInvalidRequest, "form field %.80q is there twice: send it once", name)
+		}
+		seen[name] = true
+		switch name {
+		case "metadata":
+			err = decodeStrict(io.LimitReader(part, maxMetadata), "metadata", &u.metadata)
+		case "file":
+			u.Wasm, err = readModule(part)
+		default:
+			err = runnel.Errorf(runnel.CodeInvalidRequest, "form field %.80q is not known here: send \"metadata\" and \"file\"", name)
+		}
+		if err != nil {
+			return upload{}, uploadError(err)
+		}
+	}
+	for _, name := range []string{"metadata", "file"} {
+		if !seen[name] {
+			return upload{}, runnel.Errorf(runnel.CodeInvalidRequest, "form field %q is missing: send \"metadata\" (JSON) and \"file\" (the module)", name)
+		}
+	}
+	return u, nil
+}
+
+func readModule(part *multipart.Part) ([]byte, error) {
+	if ext := strings.ToLower(path.Ext(part.FileName())); slices.Contains(scripts, ext) {
+		return nil, runnel.Errorf(runnel.CodeInvalidModule, "%s source is not accepted in this version, only WebAssembly modules are: compile the function to WebAssembly (wasm32-wasip1) and send that", ext)
+	}
+	wasm, err := io.ReadAll(io.LimitReader(part, runnel.MaxModuleSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(wasm) > runnel.MaxModuleSize {
+		return nil, errModuleTooLarge()
+	}
+	return wasm, nil
+}
+
+func errModuleTooLarge() error {
+	return runnel.Errorf(runnel.CodeTooLarge, "the module is over the limit of %d bytes: strip it of debug information, or build it for size", runnel.MaxModuleSize)
+}
+
+// uploadError tells a form that is too large or broken from everything else.
+func uploadError(err error) error {
+	var ours *runnel.Error
+	switch {
+	case errors.As(err, &ours):
+		return err
+	case errors.As(err, new(*http.MaxBytesError)):
+		return errModuleTooLarge()
+	}
+	return runnel.Errorf(runnel.CodeInvalidRequest, "the multipart form could not be read: send it again").Because(fmt.Errorf("read upload: %w", err))
+}
+
+// checkNoMask refuses an environment that was read from us and is being written
+// back: its secrets would be overwritten by their masks.
+func checkNoMask(c runnel.Config) error {
+	if c.Environment == nil {
+		return nil
+	}
+	for k, v := range *c.Environment {
+		if v == redact.Mask {
+			return runnel.Errorf(runnel.CodeInvalidRequest, "the value of environment key %s is the mask that stands for a secret: send the secret itself", k)
+		}
+	}
+	return nil
+}
