@@ -1,0 +1,238 @@
+// Package settings reads what a process is told through its environment.
+//
+// Every setting that exists is a field of Settings. DATABASE_URL,
+// RUNNEL_ADMIN_TOKEN and RUNNEL_JWT_SECRET can also be given as the path of a
+// file that holds them, in DATABASE_URL_FILE and so on.
+//
+// Settings of the contract that are not built yet are refused by name, so that
+// nobody believes them in force: RUNNEL_JWKS_URL, RUNNEL_SECRET_KEYS,
+// RUNNEL_SLOT_SECRET and RUNNEL_SLOTS. OTEL_EXPORTER_OTLP_ENDPOINT, which
+// platforms set for everyone, has no effect yet.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Settings are the settings of every Runnel process; each uses its part. String
+// and LogValue leave the secrets out.
+type Settings struct {
+	DatabaseURL  string        `env:"DATABASE_URL"`
+	Port         int           `env:"PORT" envDefault:"8080"`
+	MetricsPort  int           `env:"METRICS_PORT"` // 0: metrics are only on Port, behind the admin token
+	AdminToken   string        `env:"RUNNEL_ADMIN_TOKEN"`
+	JWTSecret    string        `env:"RUNNEL_JWT_SECRET"`
+	Workers      int           `env:"RUNNEL_WORKERS"` // concurrent invocations per worker process
+	WaitLimit    time.Duration `env:"RUNNEL_WAIT_LIMIT" envDefault:"60s"`
+	LogRetention time.Duration `env:"RUNNEL_LOG_RETENTION" envDefault:"720h"`
+	LogLevel     slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat    string        `env:"LOG_FORMAT" envDefault:"text"` // "text" or "json"
+}
+
+// DatabaseURL is the name of the one setting that some processes cannot do
+// without; give it to Load as required.
+const DatabaseURL = "DATABASE_URL"
+
+const (
+	minAdminToken = 16 // characters
+	minJWTSecret  = 32 // bytes, the size of HS256's hash (RFC 7518, 3.2)
+	maxWaitLimit  = 10 * time.Minute
+	minRetention  = time.Hour
+	maxWorkers    = 10_000 // River's own limit
+)
+
+var (
+	secrets  = []string{"DATABASE_URL", "RUNNEL_ADMIN_TOKEN", "RUNNEL_JWT_SECRET"}
+	notBuilt = map[string]string{
+		"RUNNEL_JWKS_URL":    "tokens are checked with RUNNEL_JWT_SECRET (HS256) only",
+		"RUNNEL_SECRET_KEYS": "environments are not encrypted at rest",
+		"RUNNEL_SLOT_SECRET": "functions cannot query the database yet",
+		"RUNNEL_SLOTS":       "functions cannot query the database yet",
+	}
+)
+
+// Load reads settings from environ, which has the form of os.Environ. The error
+// names every problem, one per line, and what to do about it; it contains no
+// secret.
+func Load(environ []string, required ...string) (Settings, error) {
+	values := make(map[string]string)
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			values[k] = v
+		}
+	}
+	var problems []error
+	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+
+	for _, key := range slices.Sorted(maps.Keys(notBuilt)) {
+		if values[key] != "" {
+			report("%s is not available in this version (%s): unset it", key, notBuilt[key])
+		}
+	}
+	for _, key := range secrets {
+		path := values[key+"_FILE"]
+		if path == "" {
+			continue
+		}
+		if values[key] != "" {
+			report("%s and %s_FILE are both set: unset one", key, key)
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			report("%s_FILE cannot be read (%v): correct the path or its permissions", key, err)
+			continue
+		}
+		values[key] = strings.TrimRight(string(b), "\r\n")
+		if values[key] == "" {
+			report("%s_FILE names an empty file, %s: write the value into it", key, path)
+		}
+	}
+	for _, key := range required {
+		if values[key] == "" && values[key+"_FILE"] == "" {
+			report("%s is not set: set it, or set %s_FILE to the path of a file with it%s", key, key, hint[key])
+		}
+	}
+
+	s, err := env.ParseAsWithOptions[Settings](env.Options{
+		Environment: values,
+		FuncMap: map[reflect.Type]env.ParserFunc{
+			reflect.TypeFor[slog.Level](): func(v string) (any, error) {
+				var l slog.Level
+				err := l.UnmarshalText([]byte(v))
+				return l, err
+			},
+		},
+	})
+	var several env.AggregateError
+	if errors.As(err, &several) {
+		for _, err := range several.Errors {
+			problems = append(problems, unparsable(err, values))
+		}
+	} else if err != nil {
+		problems = append(problems, err)
+	}
+	if !wrong(several, "Workers") && values["RUNNEL_WORKERS"] == "" {
+		s.Workers = defaultWorkers()
+	}
+	s.check(several, report)
+	if len(problems) > 0 {
+		return Settings{}, &Error{problems}
+	}
+	return s, nil
+}
+
+var hint = map[string]string{
+	DatabaseURL: ", for example postgres://user:password@host:5432/database (runnel dev needs none)",
+}
+
+// check reports values that parse but cannot be meant. Fields that did not parse
+// have been reported already.
+func (s Settings) check(unparsed env.AggregateError, report func(string, ...any)) {
+	within := func(field, key string, ok bool, rule string) {
+		if !ok && !wrong(unparsed, field) {
+			report("%s is out of range: use %s", key, rule)
+		}
+	}
+	if s.DatabaseURL != "" {
+		// The text of url.Error would show the password.
+		u, err := url.Parse(s.DatabaseURL)
+		if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+			report("DATABASE_URL is not a PostgreSQL address: use the form postgres://user:password@host:5432/database, with special characters of the password percent-encoded")
+		}
+	}
+	if s.AdminToken != "" && len(s.AdminToken) < minAdminToken {
+		report("RUNNEL_ADMIN_TOKEN is shorter than %d characters: use a random one, for example from: openssl rand -hex 32", minAdminToken)
+	}
+	if s.JWTSecret != "" && len(s.JWTSecret) < minJWTSecret {
+		report("RUNNEL_JWT_SECRET is shorter than %d characters: use a random one, for example from: openssl rand -hex 32", minJWTSecret)
+	}
+	within("Port", "PORT", s.Port > 0 && s.Port < 1<<16, "1 to 65535")
+	within("MetricsPort", "METRICS_PORT", s.MetricsPort >= 0 && s.MetricsPort < 1<<16, "1 to 65535")
+	if s.MetricsPort != 0 && s.MetricsPort == s.Port {
+		report("METRICS_PORT and PORT are both %d: choose another METRICS_PORT, or leave it out to have metrics at /metrics behind the admin token", s.Port)
+	}
+	within("Workers", "RUNNEL_WORKERS", s.Workers >= 1 && s.Workers <= maxWorkers, "1 to "+strconv.Itoa(maxWorkers))
+	within("WaitLimit", "RUNNEL_WAIT_LIMIT", s.WaitLimit >= time.Millisecond && s.WaitLimit <= maxWaitLimit, "a duration such as 60s, from 1ms to "+maxWaitLimit.String())
+	within("LogRetention", "RUNNEL_LOG_RETENTION", s.LogRetention >= minRetention, "a duration such as 720h, of 1h or more")
+	if s.LogFormat != "text" && s.LogFormat != "json" {
+		report("LOG_FORMAT is %.40q: use text or json", s.LogFormat)
+	}
+}
+
+func wrong(unparsed env.AggregateError, field string) bool {
+	return slices.ContainsFunc(unparsed.Errors, func(err error) bool {
+		var p env.ParseError
+		return errors.As(err, &p) && p.Name == field
+	})
+}
+
+// unparsable rewords the library's error, which names the field and not the
+// setting.
+func unparsable(err error, values map[string]string) error {
+	var p env.ParseError
+	if !errors.As(err, &p) {
+		return err
+	}
+	field, _ := reflect.TypeFor[Settings]().FieldByName(p.Name)
+	key := field.Tag.Get("env")
+	want := map[string]string{"Port": "a port number", "MetricsPort": "a port number", "Workers": "a number",
+		"WaitLimit": "a duration such as 60s", "LogRetention": "a duration such as 720h", "LogLevel": "debug, info, warn or error"}[p.Name]
+	return fmt.Errorf("%s is %.40q: use %s", key, values[key], want)
+}
+
+// Error lists everything that is wrong with the settings.
+type Error struct{ Problems []error }
+
+// Error implements error, one problem per line.
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.Error()
+	}
+	if len(lines) == 1 {
+		return "settings: " + lines[0]
+	}
+	return "settings:\n  " + strings.Join(lines, "\n  ")
+}
+
+// Unwrap returns the problems.
+func (e *Error) Unwrap() []error { return e.Problems }
+
+// Logger makes the process's logger, which writes to standard error.
+func (s Settings) Logger() *slog.Logger {
+	o := &slog.HandlerOptions{Level: s.LogLevel}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+// String leaves the secrets out.
+func (s Settings) String() string { return s.LogValue().String() }
+
+// LogValue implements slog.LogValuer and leaves the secrets out.
+func (s Settings) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Bool("database_url_set", s.DatabaseURL != ""),
+		slog.Bool("admin_token_set", s.AdminToken != ""),
+		slog.Bool("jwt_secret_set", s.JWTSecret != ""),
+		slog.Int("port", s.Port),
+		slog.Int("metrics_port", s.MetricsPort),
+		slog.Int("workers", s.Workers),
+		slog.Duration("wait_limit", s.WaitLimit),
+		slog.Duration("log_retention", s.LogRetention),
+	)
+}
