@@ -1,24 +1,62 @@
 package redact
 
 import (
+	"bytes"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// view is a text and where each of its bytes comes from.
+// view is a text, and how it was read from another when it was.
 type view struct {
-	text     []byte
-	from, to []int32 // the source range of each byte; nil when text is the source
+	text []byte
+	of   *view // nil when text is the source itself
+	read []unescaped
 }
 
-// source is the range of the source that s was read from.
+// unescaped is one escape that was undone.
+type unescaped struct {
+	at, to     int // the range in the view's text
+	from, upTo int // the range in the text it was read from
+}
+
+// source is the range of the source that s was read from: all of an escape of
+// which s holds a part.
 func (v view) source(s span) span {
-	if v.from == nil {
-		return s
+	for ; v.of != nil; v = *v.of {
+		first, last := v.before(s.from), v.before(s.to-1)
+		if first.to > s.from {
+			s.from = first.from
+		} else {
+			s.from += first.upTo - first.to
+		}
+		if last.to >= s.to {
+			s.to = last.upTo
+		} else {
+			s.to += last.upTo - last.to
+		}
 	}
-	return span{int(v.from[s.from]), int(v.to[s.to-1])}
+	return s
+}
+
+// before returns the last escape at or before i in v's text.
+func (v view) before(i int) unescaped {
+	n := sort.Search(len(v.read), func(n int) bool { return v.read[n].at > i })
+	if n == 0 {
+		return unescaped{}
+	}
+	return v.read[n-1]
+}
+
+// whole widens s, a range of the text v was read from, to whole escapes.
+func (v view) whole(s span) span {
+	n := sort.Search(len(v.read), func(n int) bool { return v.read[n].upTo > s.from })
+	for ; n < len(v.read) && v.read[n].from < s.to; n++ {
+		s.from, s.to = min(s.from, v.read[n].from), max(s.to, v.read[n].upTo)
+	}
+	return s
 }
 
 // escape is a way to write characters that begins with a certain byte.
@@ -29,66 +67,37 @@ type escape struct {
 	read func(dst, text []byte) ([]byte, int)
 }
 
-var escapes = []escape{
-	{`\`, readBackslash},
-	{`%`, readPercent},
-	{`%+`, readQuery},
-	{`&`, readEntity},
-}
+var (
+	backslash = escape{`\`, readBackslash}
+	percent   = escape{`%`, readPercent}
+	query     = escape{`%+`, readQuery} // as percent, but + is a space
+	entity    = escape{`&`, readEntity}
+)
 
-// unescape returns v with escapes of one kind undone, or false when that
-// changes nothing.
-func (v view) unescape(e escape) (view, bool) {
-	var begins [256]bool
-	for _, c := range []byte(e.begins) {
-		begins[c] = true
+// unescape returns v with escapes of one kind undone, or false when it has none.
+func (v *view) unescape(e escape) (view, bool) {
+	i := bytes.IndexAny(v.text, e.begins)
+	if i < 0 {
+		return view{}, false
 	}
-	var out view
-	changed := false
-	for i := 0; i < len(v.text); {
-		used := 0
-		if begins[v.text[i]] {
-			if !changed {
-				var scratch [utf8.UTFMax]byte
-				if _, n := e.read(scratch[:0], v.text[i:]); n > 0 {
-					changed = true
-					out = v.upTo(i)
-				}
-			}
-			if changed {
-				out.text, used = e.read(out.text, v.text[i:])
-			}
+	out := view{of: v, text: make([]byte, 0, len(v.text))}
+	for plain := 0; ; { // plain is where the text that is not escaped begins
+		out.text = append(out.text, v.text[plain:i]...)
+		at, used := len(out.text), 0
+		out.text, used = e.read(out.text, v.text[i:])
+		plain = i
+		if used > 0 {
+			out.read = append(out.read, unescaped{at, len(out.text), i, i + used})
+			plain = i + used
 		}
-		if used == 0 {
-			if changed {
-				out.text = append(out.text, v.text[i])
-			}
-			used = 1
+		i = max(plain, i+1)
+		n := bytes.IndexAny(v.text[i:], e.begins)
+		if n < 0 {
+			out.text = append(out.text, v.text[plain:]...)
+			return out, out.read != nil
 		}
-		if changed {
-			s := v.source(span{i, i + used})
-			for len(out.from) < len(out.text) {
-				out.from = append(out.from, int32(s.from))
-				out.to = append(out.to, int32(s.to))
-			}
-		}
-		i += used
+		i += n
 	}
-	return out, changed
-}
-
-// upTo returns a copy of v's first n bytes with room for the rest.
-func (v view) upTo(n int) view {
-	out := view{
-		text: append(make([]byte, 0, len(v.text)), v.text[:n]...),
-		from: make([]int32, n, len(v.text)),
-		to:   make([]int32, n, len(v.text)),
-	}
-	for i := range n {
-		s := v.source(span{i, i + 1})
-		out.from[i], out.to[i] = int32(s.from), int32(s.to)
-	}
-	return out
 }
 
 // readBackslash reads the escapes of JSON, Go, JavaScript, Python and Rust
@@ -155,7 +164,7 @@ func readQuery(dst, text []byte) ([]byte, int) {
 
 // readEntity reads the five named entities that escape markup, and numbers.
 func readEntity(dst, text []byte) ([]byte, int) {
-	end := strings.IndexByte(string(text[:min(len(text), 10)]), ';')
+	end := bytes.IndexByte(text[:min(len(text), 10)], ';')
 	if end < 0 {
 		return dst, 0
 	}

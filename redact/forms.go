@@ -18,8 +18,9 @@ type pattern struct {
 // patterns returns what to search for to find any of values in a text whose
 // escapes have been undone.
 func patterns(values []string) []pattern {
-	var out []pattern
-	seen := make(map[string]bool)
+	const each = 9 // patterns of a value that has one line
+	out := make([]pattern, 0, each*len(values))
+	seen := make(map[string]bool, each*len(values))
 	add := func(p pattern) {
 		if !seen[p.text] && !strings.Contains(Mask, p.text) {
 			seen[p.text] = true

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
-	"sort"
 )
 
 // JSON returns the JSON text b with every secret replaced by Mask, in keys too.
@@ -117,7 +116,8 @@ func (r *Redactor) inString(text []byte) []span {
 	if len(text) < r.find.shortest {
 		return nil
 	}
-	v, escaped := view{text: text}.unescape(escapes[0])
+	plain := view{text: text}
+	v, escaped := plain.unescape(backslash)
 	if !escaped {
 		return r.spans(text)
 	}
@@ -125,10 +125,8 @@ func (r *Redactor) inString(text []byte) []span {
 	for _, s := range r.spans(v.text) {
 		found = append(found, v.source(s))
 	}
-	for _, s := range r.find.in(view{text: text}, nil) { // a value that looks like an escaped text
-		first := sort.Search(len(v.to), func(i int) bool { return int(v.to[i]) > s.from })
-		last := sort.Search(len(v.from), func(i int) bool { return int(v.from[i]) >= s.to }) - 1
-		found = append(found, span{int(v.from[first]), int(v.to[last])})
+	for _, s := range r.find.in(plain, nil) { // a value that looks like an escaped text
+		found = append(found, v.whole(s))
 	}
 	return merge(found)
 }

@@ -45,35 +45,42 @@ func replace[T string | []byte](text T, spans []span) []byte {
 const window = MinLength
 
 // matcher finds many patterns in one pass over a text. The time it takes is
-// linear in the text, whatever the patterns: a filter of the patterns' first
-// window bytes rules out almost every position, and from the others an
-// Aho-Corasick automaton runs until no window is left to extend. The automaton
-// is built when the filter lets something through for the first time, which for
-// most invocations is never.
+// linear in the text, whatever the patterns: almost every position is ruled out
+// by the window of bytes that begins there, and from the others an Aho-Corasick
+// automaton runs until no window is left to extend. The automaton is built when
+// a pattern's first window is seen for the first time, which for most
+// invocations is never.
 type matcher struct {
 	patterns []pattern
 	shortest int      // length of the shortest pattern
-	filter   []uint64 // bit set of window hashes
+	windows  []uint64 // the patterns' first window bytes, sorted
+	filter   []uint64 // bit set of their hashes
 	shift    int      // from a hash to a bit's number
 	machine  func() *automaton
 }
 
 func newMatcher(patterns []pattern) matcher {
-	m := matcher{patterns: patterns}
 	if len(patterns) == 0 {
-		return m
+		return matcher{}
 	}
-	// 64 bits per pattern let about one position in 64 through by mistake.
-	size := max(bits.Len(uint(len(patterns)-1)), 4)
-	m.shift = 64 - size - 6
-	m.filter = make([]uint64, 1<<size)
-	m.shortest = len(patterns[0].text)
+	// With 64 bits per pattern about one position in 64 passes by mistake.
+	size := bits.Len(uint(len(patterns) - 1))
+	m := matcher{
+		patterns: patterns,
+		shortest: len(patterns[0].text),
+		windows:  make([]uint64, 0, len(patterns)),
+		filter:   make([]uint64, 1<<size),
+		shift:    64 - size - 6,
+		machine:  sync.OnceValue(func() *automaton { return newAutomaton(patterns) }),
+	}
 	for _, p := range patterns {
 		m.shortest = min(m.shortest, len(p.text))
-		bit := hash(binary.LittleEndian.Uint64([]byte(p.text[:window]))) >> m.shift
+		w := binary.LittleEndian.Uint64([]byte(p.text[:window]))
+		m.windows = append(m.windows, w)
+		bit := hash(w) >> m.shift
 		m.filter[bit/64] |= 1 << (bit % 64)
 	}
-	m.machine = sync.OnceValue(func() *automaton { return newAutomaton(patterns) })
+	slices.Sort(m.windows)
 	return m
 }
 
@@ -84,29 +91,35 @@ func (m *matcher) empty() bool { return len(m.patterns) == 0 }
 // in appends to found where patterns are in v, in terms of v's source.
 func (m *matcher) in(v view, found []span) []span {
 	text := v.text
+	var here []span
 	for i := 0; i+window <= len(text); {
-		bit := hash(binary.LittleEndian.Uint64(text[i:])) >> m.shift
+		w := binary.LittleEndian.Uint64(text[i:])
+		bit := hash(w) >> m.shift
 		if m.filter[bit/64]&(1<<(bit%64)) == 0 {
 			i++
-			continue
+		} else if _, ok := slices.BinarySearch(m.windows, w); !ok {
+			i++
+		} else {
+			i, here = m.walk(text, i, here)
 		}
-		i, found = m.walk(v, i, found)
+	}
+	for _, s := range merge(here) {
+		found = append(found, v.source(s))
 	}
 	return found
 }
 
 // walk runs the automaton from position from for as long as some pattern's
-// first window bytes have been seen, and returns where to go on: the earliest
-// position at which a pattern may still start.
-func (m *matcher) walk(v view, from int, found []span) (int, []span) {
+// first window bytes have been seen. It adds what it finds and returns where to
+// go on: the earliest position at which a pattern may still start.
+func (m *matcher) walk(text []byte, from int, found []span) (int, []span) {
 	a := m.machine()
 	state := int32(0)
-	for at, c := range v.text[from:] {
-		at += from + 1
-		state = a.next(state, c)
+	for at := from; at < len(text); {
+		state = a.next(state, text[at])
+		at++
 		if p := a.match[state]; p >= 0 {
-			s := m.whole(v.text, m.patterns[p], at)
-			s = v.source(s)
+			s := m.patterns[p].span(text, at)
 			if n := len(found); n > 0 && found[n-1].from <= s.from && s.from <= found[n-1].to {
 				found[n-1].to = max(found[n-1].to, s.to) // keeps the list short
 			} else {
@@ -117,12 +130,12 @@ func (m *matcher) walk(v view, from int, found []span) (int, []span) {
 			return at - depth, found
 		}
 	}
-	return len(v.text), found
+	return len(text), found
 }
 
-// whole is the range of p, which ends at to, with the base64 characters beside
+// span is the range of p, which ends at to, with the base64 characters beside
 // it that belong to it.
-func (m *matcher) whole(text []byte, p pattern, to int) span {
+func (p pattern) span(text []byte, to int) span {
 	s := span{to - len(p.text), to}
 	if p.before && s.from > 0 && inAlphabet(text[s.from-1]) {
 		s.from--
@@ -192,12 +205,20 @@ func newAutomaton(patterns []pattern) *automaton {
 
 // link finds the suffix links, states of smaller depth first.
 func (a *automaton) link(parent []int32) {
-	order := make([]int32, len(a.label))
-	for i := range order {
-		order[i] = int32(i)
+	n := len(a.label)
+	a.fail = make([]int32, n)
+	shallower := make([]int, slices.Max(a.depth)+2) // per depth, how many states come before
+	for _, d := range a.depth {
+		shallower[d+1]++
 	}
-	slices.SortFunc(order, func(x, y int32) int { return int(a.depth[x] - a.depth[y]) })
-	a.fail = make([]int32, len(a.label))
+	for d := 1; d < len(shallower); d++ {
+		shallower[d] += shallower[d-1]
+	}
+	order := make([]int32, n)
+	for state, d := range a.depth {
+		order[shallower[d]] = int32(state)
+		shallower[d]++
+	}
 	for _, state := range order {
 		if a.depth[state] > 1 {
 			a.fail[state] = a.next(a.fail[parent[state]], a.label[state])

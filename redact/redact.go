@@ -60,12 +60,17 @@ func maskable(value string) bool { return utf8.RuneCountInString(value) >= MinLe
 // Redactor removes a fixed set of values from text. It is cheap to make (one
 // per invocation), and safe for concurrent use.
 type Redactor struct {
-	find matcher
+	find    matcher
+	escapes []escape
 }
 
 // New returns a Redactor of values. Those shorter than MinLength are ignored.
 func New(values ...string) *Redactor {
-	return &Redactor{find: newMatcher(patterns(values))}
+	r := &Redactor{find: newMatcher(patterns(values)), escapes: []escape{backslash, percent, entity}}
+	if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, " ") }) {
+		r.escapes = append(r.escapes, query)
+	}
+	return r
 }
 
 // ForEnvironment returns a Redactor of the values of env's sensitive keys.
@@ -97,13 +102,13 @@ func (r *Redactor) spans(text []byte) []span {
 	var found []span
 	plain := view{text: text}
 	found = r.find.in(plain, found)
-	for _, first := range escapes {
+	for _, first := range r.escapes {
 		once, ok := plain.unescape(first)
 		if !ok {
 			continue
 		}
 		found = r.find.in(once, found)
-		for _, second := range escapes {
+		for _, second := range r.escapes {
 			if twice, ok := once.unescape(second); ok {
 				found = r.find.in(twice, found)
 			}

@@ -382,6 +382,16 @@ func BenchmarkRedact64KiB(b *testing.B) {
 	}
 }
 
+// A value and a text that repeat one byte would cost their product if matches
+// were compared one by one.
+func BenchmarkRedactPeriodic(b *testing.B) {
+	secret, text := strings.Repeat("a", 16<<10)+"b", strings.Repeat("a", 64<<10)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		New(secret).String(text)
+	}
+}
+
 func BenchmarkNew(b *testing.B) {
 	for _, n := range []int{1, 10, 50} {
 		secrets := benchmarkSecrets(n)
