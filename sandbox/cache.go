@@ -1,0 +1,247 @@
+package sandbox
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/runnelhq/runnel"
+)
+
+// module is a compiled module. It is immutable and shared by its instances.
+type module struct {
+	compiled  wazero.CompiledModule
+	kind      Kind
+	memoryMin uint32 // pages
+	size      int64  // what it is worth in the cache, in bytes
+}
+
+// How long, and for how many modules, the cache remembers that one is invalid. It
+// saves loading and validating a broken module for each of its invocations; it is
+// short because a new version of Runnel may accept it.
+const (
+	refusalTime = time.Minute
+	maxRefusals = 1024
+)
+
+// moduleKey names a module in the cache. The revision is part of it so that bytes
+// changed behind a hash are loaded, and then refused.
+type moduleKey struct{ hash, revision string }
+
+// cache holds compiled modules up to a number of bytes, least recently used out
+// first. A module in use is never closed, so the bound is exceeded by at most what
+// is running. Concurrent requests for one module share one load.
+type cache struct {
+	budget   int64
+	observer Observer
+	compile  func(context.Context, []byte) (*module, error)
+	now      func() time.Time
+
+	ctx  context.Context // of all loads
+	stop context.CancelFunc
+	wait sync.WaitGroup // for loads
+
+	mu       sync.Mutex
+	entries  map[moduleKey]*entry
+	idle     list.List // of *entry without users, most recently used first
+	bytes    int64     // of all loaded entries
+	refusals map[string]refusal
+}
+
+// entry is a module that is loaded or being loaded. mu of the cache guards it.
+type entry struct {
+	key    moduleKey
+	users  int           // invocations that have it or wait for it
+	idle   *list.Element // in cache.idle, when loaded and without users
+	cancel context.CancelFunc
+	loaded chan struct{} // closed when module or err is set
+	module *module
+	err    error
+}
+
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+func newCache(budget int64, observer Observer, compile func(context.Context, []byte) (*module, error)) *cache {
+	c := &cache{
+		budget: budget, observer: observer, compile: compile, now: time.Now,
+		entries: map[moduleKey]*entry{}, refusals: map[string]refusal{},
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	return c
+}
+
+// acquire returns a module that stays compiled until done is called. load runs at
+// most once at a time for a key, with a context that ends when no caller waits for
+// it any more.
+func (c *cache) acquire(ctx context.Context, key moduleKey, load func(context.Context) ([]byte, error)) (m *module, done func(), err error) {
+	e, err := c.enter(key, load)
+	if err != nil {
+		return nil, nil, err
+	}
+	select {
+	case <-e.loaded:
+	case <-ctx.Done():
+		c.leave(e)
+		return nil, nil, cancelled(ctx)
+	}
+	if e.err != nil {
+		c.leave(e)
+		return nil, nil, e.err
+	}
+	return e.module, func() { c.leave(e) }, nil
+}
+
+// enter makes the caller a user of the key's entry and starts a load for a new one.
+func (c *cache) enter(key moduleKey, load func(context.Context) ([]byte, error)) (*entry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.refusals[key.hash]; ok {
+		if c.now().Before(r.until) {
+			return nil, r.err
+		}
+		delete(c.refusals, key.hash)
+	}
+	if e := c.entries[key]; e != nil {
+		if e.idle != nil {
+			c.idle.Remove(e.idle)
+			e.idle = nil
+		}
+		e.users++
+		c.observer.CacheHit()
+		return e, nil
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	e := &entry{key: key, users: 1, cancel: cancel, loaded: make(chan struct{})}
+	c.entries[key] = e
+	c.observer.CacheMiss()
+	c.wait.Go(func() {
+		defer cancel()
+		m, err := c.load(ctx, key.hash, load)
+		c.finish(e, m, err)
+	})
+	return e, nil
+}
+
+// leave ends a use. The last user to give up on a load cancels it, and the last
+// one of a module makes it a candidate for eviction.
+func (c *cache) leave(e *entry) {
+	c.mu.Lock()
+	e.users--
+	if e.users > 0 {
+		c.mu.Unlock()
+		return
+	}
+	if e.module == nil {
+		e.cancel()
+		c.forget(e)
+		c.mu.Unlock()
+		return
+	}
+	e.idle = c.idle.PushFront(e)
+	evicted := c.evict()
+	c.mu.Unlock()
+	c.close(evicted)
+}
+
+// finish publishes the outcome of a load.
+func (c *cache) finish(e *entry, m *module, err error) {
+	c.mu.Lock()
+	e.module, e.err = m, err
+	close(e.loaded)
+	var evicted []*module
+	switch {
+	case err != nil:
+		c.forget(e)
+	case e.users == 0: // all gave up while it was compiled, and the key may have a new entry
+		evicted = append(evicted, m)
+	default:
+		c.bytes += m.size
+		evicted = c.evict()
+	}
+	c.mu.Unlock()
+	c.close(evicted)
+}
+
+// forget removes an entry, unless the key has got another since.
+func (c *cache) forget(e *entry) {
+	if c.entries[e.key] == e {
+		delete(c.entries, e.key)
+	}
+}
+
+// refuse remembers that the module with this hash, verified, is invalid.
+func (c *cache) refuse(hash string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.refusals) >= maxRefusals {
+		clear(c.refusals)
+	}
+	c.refusals[hash] = refusal{err, c.now().Add(refusalTime)}
+}
+
+// evict takes modules without users out until the rest fits.
+func (c *cache) evict() (evicted []*module) {
+	for c.bytes > c.budget && c.idle.Len() > 0 {
+		e := c.idle.Remove(c.idle.Back()).(*entry)
+		c.forget(e)
+		c.bytes -= e.module.size
+		evicted = append(evicted, e.module)
+		c.observer.CacheEvicted()
+	}
+	return evicted
+}
+
+func (c *cache) close(modules []*module) {
+	for _, m := range modules {
+		_ = m.compiled.Close(context.Background()) // it frees code and cannot fail
+	}
+}
+
+// load gets a module's bytes, verifies them and compiles them.
+func (c *cache) load(ctx context.Context, want string, load func(context.Context) ([]byte, error)) (m *module, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m, err = nil, internal(fmt.Errorf("panic while loading module %s: %v\n%s", want, p, debug.Stack()))
+		}
+	}()
+	wasm, err := load(ctx)
+	if err != nil {
+		var known *runnel.Error
+		switch {
+		case errors.As(err, &known):
+			return nil, known
+		case ctx.Err() != nil:
+			return nil, cancelled(ctx)
+		}
+		return nil, runnel.Errorf(runnel.CodeUnavailable, "the function's module could not be loaded: try again").Because(err)
+	}
+	if got := hash(wasm); got != want {
+		return nil, runnel.Errorf(runnel.CodeHashMismatch, "the function's module has sha256 %s where %s was deployed, so it was changed or damaged and is not run: deploy the function again", got, want)
+	}
+	m, err = c.compile(ctx, wasm)
+	if code := runnel.CodeOf(err); err != nil && (code == runnel.CodeInvalidModule || code == runnel.CodeTooLarge) {
+		c.refuse(want, err)
+	}
+	return m, err
+}
+
+// shutdown cancels all loads, waits for them and closes all modules. Nothing may
+// be acquired or in use any more.
+func (c *cache) shutdown() {
+	c.stop()
+	c.wait.Wait()
+	c.mu.Lock()
+	c.budget = -1
+	evicted := c.evict()
+	c.mu.Unlock()
+	c.close(evicted)
+}

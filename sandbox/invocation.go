@@ -1,0 +1,156 @@
+package sandbox
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/sandbox/meter"
+)
+
+// invocation is one run of one module: a fresh instance and everything it may
+// touch. One goroutine owns it from start to end; host functions run on that
+// goroutine too, so nothing here is locked.
+type invocation struct {
+	ctx      context.Context // the caller's
+	closing  <-chan struct{} // the Runtime stops its guests
+	call     Call
+	started  time.Time
+	deadline time.Time
+
+	memory *memory
+	fuel   fuel
+	depth  uintptr // of the native stack at the last tick, bytes
+	logs   logs
+
+	stdin    []byte  // what is left of the event
+	stdout   []byte  // a command's result so far
+	command  bool    // stdout is the result; otherwise it is a log
+	closed   [3]bool // which standard streams the guest closed
+	environ  []string
+	response []byte // of the last host call, for result_read
+}
+
+type invocationKey struct{}
+
+// invocationOf returns the invocation that a host call belongs to.
+func invocationOf(ctx context.Context) *invocation {
+	return ctx.Value(invocationKey{}).(*invocation)
+}
+
+// run executes the module and frees everything, whatever happens.
+func (inv *invocation) run(r wazero.Runtime, m *module) (out Outcome, err error) {
+	defer func() {
+		// Only bugs and a failed reservation get here: what a guest does, or a
+		// host function under it, is recovered by wazero.
+		if p := recover(); p != nil {
+			err = fromPanic(p)
+		}
+		inv.memory.Free()
+		inv.logs.flush()
+		out.Logs = inv.logs.lines
+		out.MemoryPeak = inv.memory.peak
+		out.Fuel = inv.fuel.used
+		out.Duration = time.Since(inv.started)
+	}()
+
+	if int64(m.memoryMin)*pageSize > inv.memory.limit {
+		return out, outOfMemory(inv.memory.limit)
+	}
+	ctx := context.WithValue(inv.ctx, invocationKey{}, inv)
+	ctx = experimental.WithMemoryAllocator(ctx, inv.memory)
+	ctx = experimental.WithSnapshotter(ctx)
+
+	instance, err := r.InstantiateModule(ctx, m.compiled, moduleConfig())
+	if err != nil {
+		return out, inv.failure(err)
+	}
+	defer func() {
+		inv.fuel.finish(int32(uint32(instance.ExportedGlobal(meter.FuelExport).Get())))
+		_ = instance.Close(context.WithoutCancel(ctx)) // closes the memory; nothing in it can fail
+	}()
+
+	var result []byte
+	if m.kind == Command {
+		result, err = inv.runCommand(ctx, instance)
+	} else {
+		result, err = inv.runReactor(ctx, instance)
+	}
+	if err != nil {
+		return out, err
+	}
+	out.Output, err = checkResult(result, m.kind)
+	return out, err
+}
+
+// invoke calls an exported function and looks at the deadline afterwards as well:
+// the last slice, or a bulk instruction in it, may have passed it unseen.
+func (inv *invocation) invoke(ctx context.Context, f api.Function, params ...uint64) ([]uint64, error) {
+	results, err := f.Call(ctx, params...)
+	if err != nil {
+		return nil, inv.failure(err)
+	}
+	return results, inv.interrupted(time.Now())
+}
+
+// check ends the guest when its time is up or nobody wants the result any more.
+// Every host function starts with it.
+func (inv *invocation) check() { inv.checkAt(time.Now()) }
+
+func (inv *invocation) checkAt(now time.Time) {
+	if err := inv.interrupted(now); err != nil {
+		panic(err)
+	}
+}
+
+// interrupted says why the guest must stop, or nil.
+func (inv *invocation) interrupted(now time.Time) error {
+	if err := inv.ctx.Err(); err != nil {
+		return cancelled(inv.ctx)
+	}
+	select {
+	case <-inv.closing:
+		return runnel.Errorf(runnel.CodeCancelled, "the worker is shutting down and stopped the function: run it again").Because(ErrClosed)
+	default:
+	}
+	if !now.Before(inv.deadline) {
+		return runnel.Errorf(runnel.CodeTimeout, "the function ran longer than its timeout of %s: raise timeout, or do less in one call", inv.call.Timeout)
+	}
+	return nil
+}
+
+// sleep waits until t, or ends the guest at its deadline.
+func (inv *invocation) sleep(t time.Time) {
+	if t.After(inv.deadline) {
+		t = inv.deadline
+	}
+	wait := time.Until(t)
+	if wait <= 0 {
+		runtime.Gosched()
+		inv.check()
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-inv.ctx.Done():
+	case <-inv.closing:
+	}
+	inv.check()
+}
+
+// after returns the time that many nanoseconds from now, without overflow.
+func after(now time.Time, nanoseconds uint64) time.Time {
+	return now.Add(time.Duration(min(nanoseconds, math.MaxInt64)))
+}
+
+func cancelled(ctx context.Context) *runnel.Error {
+	return runnel.Errorf(runnel.CodeCancelled, "the invocation was cancelled").Because(context.Cause(ctx))
+}
