@@ -1,0 +1,58 @@
+package api
+
+import (
+	"testing"
+	"time"
+)
+
+func TestSession(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := newSessions(testAdminToken, []byte(testJWTSecret))
+	s.now = func() time.Time { return now }
+	cookie := s.issue()
+	if !s.valid(cookie) {
+		t.Fatal("a new session is not valid")
+	}
+	other := newSessions(testAdminToken+"x", []byte(testJWTSecret))
+	if other.valid(cookie) {
+		t.Error("a session outlives its admin token")
+	}
+	if !newSessions(testAdminToken, []byte(testJWTSecret)).valid(cookie) {
+		t.Error("another web process does not know the session")
+	}
+	for i := range cookie {
+		changed := []byte(cookie)
+		changed[i] ^= 1
+		if s.valid(string(changed)) {
+			t.Errorf("valid with byte %d changed", i)
+		}
+	}
+	for _, c := range []string{"", cookie + "A", cookie[1:], "!"} {
+		if s.valid(c) {
+			t.Errorf("%q is valid", c)
+		}
+	}
+	now = now.Add(sessionLife + time.Second)
+	if s.valid(cookie) {
+		t.Error("valid after its end")
+	}
+}
+
+func TestLocalPage(t *testing.T) {
+	t.Parallel()
+	for next, want := range map[string]string{
+		"/riverui/jobs?state=running": "/riverui/jobs?state=running",
+		"":                            pathRiverUI,
+		"https://evil.example/":       pathRiverUI,
+		"//evil.example/riverui/":     pathRiverUI,
+		"/\\evil.example":             pathRiverUI,
+		"/riverui/\\..":               pathRiverUI,
+		"/admin/v1/functions":         pathRiverUI,
+		"javascript:alert(1)":         pathRiverUI,
+	} {
+		if got := localPage(next); got != want {
+			t.Errorf("%q leads to %q, want %q", next, got, want)
+		}
+	}
+}

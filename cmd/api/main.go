@@ -1,0 +1,32 @@
+// Command api is the web process: it answers HTTP on PORT. Package settings
+// lists what it reads from its environment.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/runnelhq/runnel/internal/process"
+	"github.com/runnelhq/runnel/internal/settings"
+)
+
+func main() {
+	if err := run(process.Signals()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	s, err := settings.Load(os.Environ(), settings.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	l, err := process.Listen(ctx, "PORT", s.Port)
+	if err != nil {
+		return err
+	}
+	p := process.New(s, s.Logger())
+	return process.Run(ctx, p.Metrics, func(ctx context.Context) error { return p.Web(ctx, l) })
+}

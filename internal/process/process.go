@@ -1,0 +1,167 @@
+// Package process puts the two kinds of process together: web, which answers
+// HTTP, and worker, which runs functions. cmd/api and cmd/worker run one each,
+// runnel dev runs both.
+package process
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/runnelhq/runnel/api"
+	"github.com/runnelhq/runnel/internal/settings"
+	"github.com/runnelhq/runnel/jobs"
+	"github.com/runnelhq/runnel/sandbox"
+	"github.com/runnelhq/runnel/sql"
+)
+
+// stopTimeout is how long a worker may take to stop. Platforms kill a process
+// 30 s after they asked it to stop.
+const stopTimeout = 25 * time.Second
+
+// Process is what web and worker share in one operating system process.
+type Process struct {
+	settings settings.Settings
+	log      *slog.Logger
+	registry *prometheus.Registry
+	metrics  *jobs.Metrics
+}
+
+// New returns a Process with its own metrics registry.
+func New(s settings.Settings, log *slog.Logger) *Process {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &Process{settings: s, log: log, registry: reg, metrics: jobs.NewMetrics(reg)}
+}
+
+// Listen opens a TCP port on every interface, or says what to do about it.
+func Listen(ctx context.Context, setting string, port int) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on port %d: %w: set %s to a free port", port, err, setting)
+	}
+	return l, nil
+}
+
+// Web answers HTTP on l until ctx ends, then finishes what it has begun.
+func (p *Process) Web(ctx context.Context, l net.Listener) error {
+	defer l.Close()
+	db, err := p.open(ctx, "runnel web")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	river, err := jobs.NewRiverClient(db, p.log)
+	if err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	invoker := jobs.NewInvoker(db, p.log, p.metrics)
+	server, err := api.NewServer(api.Config{
+		AdminToken: p.settings.AdminToken,
+		JWTSecret:  []byte(p.settings.JWTSecret),
+		WaitLimit:  p.settings.WaitLimit,
+	}, api.Deps{
+		DB: db, Invoker: invoker, Deployer: jobs.NewDeployer(db), River: river, Registry: p.registry, Logger: p.log,
+	})
+	if err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	if p.settings.AdminToken == "" {
+		p.log.Warn("RUNNEL_ADMIN_TOKEN is not set: functions can be managed with a service_role token only")
+	}
+	if p.settings.JWTSecret == "" {
+		p.log.Warn("RUNNEL_JWT_SECRET is not set: only functions with verify_jwt false can be called")
+	}
+	invoker.Start(ctx)
+	defer invoker.Stop()
+	p.log.Info("web started", "address", l.Addr().String(), "settings", p.settings)
+	return server.Serve(ctx, l)
+}
+
+// Work runs functions until ctx ends, then finishes or hands back what it has
+// taken, within 25 s.
+func (p *Process) Work(ctx context.Context) error {
+	db, err := p.open(ctx, "runnel worker")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	rt, err := sandbox.New(ctx, sandbox.Config{Observer: p.metrics})
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	defer rt.Close(context.WithoutCancel(ctx))
+	id := workerID()
+	worker, err := jobs.NewWorker(db, rt, jobs.WorkerConfig{
+		ID: id, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention,
+		Logger: p.log, Metrics: p.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	if err := worker.Start(ctx); err != nil {
+		return err
+	}
+	p.log.Info("worker started", "id", id, "settings", p.settings)
+	<-ctx.Done()
+	p.log.Info("worker stops: no new invocations, running ones finish")
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return worker.Stop(deadline)
+}
+
+// Metrics answers /metrics, and /healthz, on METRICS_PORT until ctx ends, asking
+// for no token. Without a METRICS_PORT it returns when ctx ends.
+func (p *Process) Metrics(ctx context.Context) error {
+	if p.settings.MetricsPort == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	l, err := Listen(ctx, "METRICS_PORT", p.settings.MetricsPort)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	srv := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func (p *Process) open(ctx context.Context, name string) (*sql.DB, error) {
+	db, err := sql.Open(ctx, p.settings.DatabaseURL, sql.Options{ApplicationName: name})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Ready(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("the database is not ready (run runnel migrate first): %w", err)
+	}
+	return db, nil
+}
+
+// workerID is unique among live workers: two containers may have the same host
+// name and process id.
+func workerID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%.60s-%d-%s", host, os.Getpid(), rand.Text()[:8])
+}
