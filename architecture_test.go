@@ -1,0 +1,333 @@
+package runnel_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/runnelhq/runnel"
+
+// Modules that some package may import.
+const (
+	pgx        = "github.com/jackc/pgx/v5"
+	river      = "github.com/riverqueue/river"
+	riverui    = "riverqueue.com/riverui"
+	wazero     = "github.com/tetratelabs/wazero"
+	prometheus = "github.com/prometheus/client_golang"
+	jwt        = "github.com/golang-jwt/jwt/v5"
+	cron       = "github.com/netresearch/go-cron"
+	cobra      = "github.com/spf13/cobra"
+	env        = "github.com/caarlos0/env/v11"
+	postgres   = "github.com/fergusstrange/embedded-postgres"
+	goleak     = "go.uber.org/goleak"
+	sync       = "golang.org/x/sync"
+	sys        = "golang.org/x/sys"
+	root       = "runnel" // this module's root package; its others are named by their path
+)
+
+// rule says what the packages of a folder may import directly, besides the
+// standard library.
+type rule struct {
+	may    []string
+	forbid []string // of the standard library
+	reason string
+}
+
+var outside = []string{"database/sql", "net", "net/http", "os/exec"}
+
+// rules draws the house. Every arrow points down: cmd, api, jobs, then sandbox
+// and sql, which do not know of each other, then the nouns.
+var rules = map[string]rule{
+	root: {
+		forbid: append(outside, "os", "log", "log/slog"),
+		reason: "everyone imports the nouns, so they import no one",
+	},
+	"redact": {
+		forbid: append(outside, "os", "log", "log/slog", "time", "unsafe"),
+		reason: "redaction is pure, so that it can be fuzzed and used on every sink",
+	},
+	"sandbox/meter": {
+		forbid: append(outside, "os", "log", "log/slog", "time", "unsafe"),
+		reason: "the rewriter reads an attacker's bytes: pure, and without help from outside",
+	},
+	"sandbox": {
+		may:    []string{root, "sandbox/meter", wazero, sys, sync},
+		forbid: outside,
+		reason: "the room with the guest in it has no door to Postgres or the network",
+	},
+	"sql": {
+		may:    []string{root, pgx, river, sync},
+		reason: "stores know the nouns and Postgres; they run nothing",
+	},
+	"jobs": {
+		may:    []string{root, "redact", "sandbox", "sql", "internal/batch", pgx, river, prometheus, cron, sync},
+		reason: "the one place where the sandbox and Postgres meet; what it stores is redacted here",
+	},
+	"api": {
+		may:    []string{root, "jobs", "sql", "redact", pgx, river, riverui, prometheus, jwt, sync},
+		reason: "HTTP never runs a guest: it cannot import the sandbox. pgx only names River's transaction type",
+	},
+	"internal/batch": {
+		reason: "a data structure",
+	},
+	"internal/settings": {
+		may:    []string{root, env},
+		reason: "reading the environment starts nothing",
+	},
+	"internal/localpg": {
+		may:    []string{postgres, sys},
+		reason: "a private Postgres knows nothing of Runnel",
+	},
+	"internal/process": {
+		may:    []string{root, "api", "jobs", "redact", "sandbox", "sql", "internal/settings", prometheus, river, pgx, sync},
+		reason: "puts the processes together, for the commands and for `runnel dev`",
+	},
+	"internal/pgtest": {
+		may:    []string{"sql", "internal/localpg", pgx, goleak},
+		reason: "tests of any package with a database need this one only",
+	},
+	"internal/wasmtest": {
+		reason: "encodes modules for tests; must not share code with what it tests",
+	},
+	"internal/guests": {
+		may:    []string{"internal/wasmtest"},
+		reason: "guests for tests; must not share code with what runs them",
+	},
+	"internal/deps": {
+		may:    []string{"*"},
+		reason: "pins modules while packages are being written",
+	},
+	"cmd": {
+		may:    []string{"*"},
+		reason: "commands may use everything, and nothing may use them",
+	},
+	"examples": {
+		reason: "examples are a stranger's code: they cannot lean on Runnel's",
+	},
+}
+
+func (r rule) allows(importPath string) bool {
+	name, ours := strings.CutPrefix(importPath+"/", module+"/")
+	if ours {
+		if name = strings.TrimSuffix(name, "/"); name == "" {
+			name = root
+		}
+		return name != "cmd" && !strings.HasPrefix(name, "cmd/") &&
+			(slices.Contains(r.may, name) || slices.Contains(r.may, "*"))
+	}
+	if first, _, _ := strings.Cut(importPath, "/"); !strings.Contains(first, ".") { // the standard library
+		return !slices.Contains(r.forbid, importPath)
+	}
+	return slices.ContainsFunc(r.may, func(m string) bool {
+		return m == "*" || importPath == m || strings.HasPrefix(importPath, m+"/")
+	})
+}
+
+// ruleFor returns the rule of a package, or of the folder it is in, and its key.
+func ruleFor(importPath string) (string, bool) {
+	name := strings.TrimPrefix(strings.TrimPrefix(importPath, module), "/")
+	if name == "" {
+		name = root
+	}
+	for ; name != "."; name = path.Dir(name) {
+		if _, ok := rules[name]; ok {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+type goPackage struct {
+	ImportPath string
+	Doc        string
+	GoFiles    []string
+	Imports    []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports", "./...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.GoFiles) > 0 { // not of tests only
+			all = append(all, p)
+		}
+	}
+}
+
+func TestImportsPointDown(t *testing.T) {
+	used := make(map[string]bool)
+	for _, p := range packages(t) {
+		name, ok := ruleFor(p.ImportPath)
+		if !ok {
+			t.Errorf("%s has no rule: add one to rules, with the reason", p.ImportPath)
+			continue
+		}
+		used[name] = true
+		for _, i := range p.Imports {
+			if !rules[name].allows(i) {
+				t.Errorf("%s imports %s, but: %s", p.ImportPath, i, rules[name].reason)
+			}
+		}
+	}
+	for name, r := range rules {
+		if !used[name] {
+			t.Errorf("the rule for %s has no package: remove it", name)
+		}
+		if r.reason == "" {
+			t.Errorf("the rule for %s has no reason", name)
+		}
+	}
+}
+
+func TestImportRuleMatching(t *testing.T) {
+	for _, c := range []struct {
+		pkg, imported string
+		want          bool
+	}{
+		{root, "time", true},
+		{root, "net/http", false},
+		{root, module + "/redact", false},
+		{"sandbox", module, true},
+		{"sandbox", module + "/sandbox/meter", true},
+		{"sandbox", module + "/sql", false},
+		{"sandbox", wazero, true},
+		{"sandbox", wazero + "/api", true},
+		{"sandbox", wazero + "x", false},
+		{"sandbox", "net", false},
+		{"api", module + "/sandbox", false},
+		{"api", module + "/sql", true},
+		{"cmd", cobra, true},
+		{"cmd", module + "/cmd/api", false},
+		{"examples", module, false},
+		{"examples", "encoding/json", true},
+	} {
+		if got := rules[c.pkg].allows(c.imported); got != c.want {
+			t.Errorf("%s may import %s: %v, want %v", c.pkg, c.imported, got, c.want)
+		}
+	}
+}
+
+func TestEveryPackageHasAComment(t *testing.T) {
+	for _, p := range packages(t) {
+		if !strings.HasPrefix(p.Doc, "Package ") && !strings.HasPrefix(p.Doc, "Command ") {
+			t.Errorf("%s has no package comment that begins with Package or Command", p.ImportPath)
+		}
+	}
+}
+
+// invariants are the specification's.
+var invariants = []string{"I1", "I2", "I3", "I4", "I5", "E1", "E2", "E3", "S1", "S2", "S3", "F1", "F2", "F3", "T1", "T2", "T3"}
+
+// notYetBuilt are the invariants that have no test because what they are about
+// does not exist yet. An entry goes when its first test comes.
+var notYetBuilt = map[string]string{
+	"I3": "is about db_query, which is not built: no function can send SQL to the database",
+	"F2": "is about db_query, which is not built: no function can leave work in the database",
+}
+
+var invariantTest = regexp.MustCompile(`^(Test|Fuzz)FUNC_([A-Z]\d+)_\w+$`)
+
+// invariantTests returns the names of all tests in the tree that carry an
+// invariant, by invariant.
+func invariantTests(t *testing.T) map[string][]string {
+	t.Helper()
+	found := make(map[string][]string)
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "bin"):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, decl := range f.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil {
+				if m := invariantTest.FindStringSubmatch(fn.Name.Name); m != nil {
+					found[m[2]] = append(found[m[2]], fn.Name.Name)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestEveryInvariantHasATest(t *testing.T) {
+	found := invariantTests(t)
+	for _, id := range invariants {
+		reason, waits := notYetBuilt[id]
+		isTest := func(name string) bool { return strings.HasPrefix(name, "Test") }
+		switch tested := slices.ContainsFunc(found[id], isTest); {
+		case waits && tested:
+			t.Errorf("FUNC-%s has tests %v: remove it from notYetBuilt", id, found[id])
+		case waits:
+			t.Logf("FUNC-%s has no test: it %s", id, reason)
+		case !tested:
+			t.Errorf("FUNC-%s has no test: name at least one TestFUNC_%s_...", id, id)
+		}
+	}
+	for id, names := range found {
+		if !slices.Contains(invariants, id) {
+			t.Errorf("%v: the specification has no invariant FUNC-%s", names, id)
+		}
+	}
+}
+
+// docs/INVARIANTS.md names tests as evidence; they must exist, and no invariant
+// may be missing.
+func TestInvariantsPageIsTrue(t *testing.T) {
+	page, err := os.ReadFile("docs/INVARIANTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exists := make(map[string]bool)
+	for names := range maps.Values(invariantTests(t)) {
+		for _, n := range names {
+			exists[n] = true
+		}
+	}
+	for _, name := range regexp.MustCompile(`\b(Test|Fuzz)FUNC_\w+`).FindAllString(string(page), -1) {
+		if !exists[name] {
+			t.Errorf("docs/INVARIANTS.md names %s, which does not exist", name)
+		}
+	}
+	for _, id := range invariants {
+		if !strings.Contains(string(page), "| FUNC-"+id+" |") {
+			t.Errorf("docs/INVARIANTS.md has no row for FUNC-%s", id)
+		}
+	}
+}
