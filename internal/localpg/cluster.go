@@ -62,11 +62,13 @@ func (c *cluster) prepare(ctx context.Context) (string, error) {
 // create makes the data directory. It gets its name last, so that a start which
 // was killed half-way leaves nothing that looks like data.
 func (c *cluster) create(ctx context.Context) (string, error) {
-	const fresh = "data.new"
 	root := c.home.root
-	if err := root.RemoveAll(fresh); err != nil {
-		return "", err
+	if abandoned, err := fs.Glob(root.FS(), "new-*"); err == nil {
+		for _, dir := range abandoned {
+			_ = root.RemoveAll(dir) // a child of a killed initdb may still write to it
+		}
 	}
+	fresh := "new-" + rand.Text()
 	if err := root.Mkdir(fresh, 0o700); err != nil {
 		return "", err
 	}

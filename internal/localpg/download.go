@@ -15,6 +15,9 @@ import (
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
 
+// repository is where the library finds its archives by default.
+const repository = "https://repo1.maven.org/maven2"
+
 // fetch downloads programs into the store.
 func (m *machine) fetch(ctx context.Context, log *slog.Logger, major int) error {
 	version, ok := map[int]embedded.PostgresVersion{
@@ -23,14 +26,14 @@ func (m *machine) fetch(ctx context.Context, log *slog.Logger, major int) error 
 	if !ok {
 		return fmt.Errorf("download: there is none of version %d", major)
 	}
-	log.Info("downloading PostgreSQL", "version", version, "from", "https://repo1.maven.org/maven2", "to", m.store)
+	log.Info("downloading PostgreSQL", "version", version, "from", m.repository, "to", m.store)
 	begin := time.Now()
 	temp, err := os.MkdirTemp(m.store, "new-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(temp)
-	if err := m.download(ctx, version, temp); err != nil {
+	if err := m.download(ctx, m.repository, version, temp); err != nil {
 		return fmt.Errorf("download: %w", err)
 	}
 	if err := readable(filepath.Join(temp, "programs")); err != nil {
@@ -49,7 +52,7 @@ func (m *machine) fetch(ctx context.Context, log *slog.Logger, major int) error 
 // directory that looks like data and is not. It downloads, checks the sum,
 // unpacks, fails to start, and what counts is whether postgres is there. It
 // knows no context: when ours ends, its request goes on until it ends by itself.
-func download(ctx context.Context, version embedded.PostgresVersion, temp string) error {
+func download(ctx context.Context, repository string, version embedded.PostgresVersion, temp string) error {
 	defer http.DefaultClient.CloseIdleConnections() // the library's client
 	port, err := freePort()
 	if err != nil {
@@ -65,6 +68,7 @@ func download(ctx context.Context, version embedded.PostgresVersion, temp string
 	}
 	programs := filepath.Join(temp, "programs")
 	server := embedded.NewDatabase(embedded.DefaultConfig().
+		BinaryRepositoryURL(repository).
 		Version(version).
 		Port(uint32(port)).
 		BinariesPath(programs).

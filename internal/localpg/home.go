@@ -54,6 +54,11 @@ func (m *machine) openHome(dir string, log *slog.Logger) (*home, error) {
 // sheltered returns dir, or the place that stands in for it when root's stand-in
 // cannot enter dir.
 func (m *machine) sheltered(dir string, log *slog.Logger) (string, error) {
+	if info, err := os.Stat(dir); err == nil {
+		if err := m.owns(dir, info); err != nil { // not a second database beside that user's
+			return "", err
+		}
+	}
 	a, err := m.unprivileged()
 	if err != nil {
 		return "", err
@@ -143,6 +148,13 @@ func (m *machine) sweep(parent string, log *slog.Logger) {
 	}
 }
 
+func (m *machine) owns(dir string, info fs.FileInfo) error {
+	if uid, _ := owner(info); int(uid) != m.uid {
+		return fmt.Errorf("%s belongs to user %d and this is user %d: run as that user, or remove the directory to start empty", dir, uid, m.uid)
+	}
+	return nil
+}
+
 // lockHome opens an existing directory as a home that nobody else uses.
 func (m *machine) lockHome(dir string) (_ *home, err error) {
 	dir, err = filepath.EvalSymlinks(dir)
@@ -162,12 +174,12 @@ func (m *machine) lockHome(dir string) (_ *home, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if uid, _ := owner(info); int(uid) != m.uid {
-		return nil, fmt.Errorf("%s belongs to user %d and this is user %d: run as that user, or remove the directory to start empty", dir, uid, m.uid)
+	if err := m.owns(dir, info); err != nil {
+		return nil, err
 	}
 	mode := fs.FileMode(0o700)
 	if m.uid == 0 {
-		mode = 0o711 // the account passes through to data
+		mode = 0o711 // postgres's account passes through to data
 	}
 	if err := h.root.Chmod(".", mode); err != nil {
 		return nil, err

@@ -14,14 +14,15 @@ import (
 type machine struct {
 	os           string // runtime.GOOS
 	uid          int
-	unprivileged func() (*account, error)                                                       // who runs postgres when uid is 0
-	directories  []string                                                                       // patterns of directories that may hold postgres
-	path         func(file string) (string, error)                                              // exec.LookPath
-	run          func(ctx context.Context, argv ...string) error                                // runs an installer's command
-	download     func(ctx context.Context, version embedded.PostgresVersion, temp string) error // unpacks into temp/programs
-	store        string                                                                         // directory for what was downloaded
-	shelter      string                                                                         // directory for homes that root's stand-in can enter
-	temp         []string                                                                       // directories for temporary homes, best first
+	unprivileged func() (*account, error)                                                                          // who runs postgres when uid is 0
+	directories  []string                                                                                          // patterns of directories that may hold postgres
+	path         func(file string) (string, error)                                                                 // exec.LookPath
+	run          func(ctx context.Context, argv ...string) error                                                   // runs an installer's command
+	download     func(ctx context.Context, repository string, version embedded.PostgresVersion, temp string) error // unpacks into temp/programs
+	repository   string
+	store        string   // directory for what was downloaded
+	shelter      string   // directory for homes that root's stand-in can enter
+	temp         []string // directories for temporary homes, best first
 }
 
 func thisMachine() *machine {
@@ -38,11 +39,12 @@ func thisMachine() *machine {
 			"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
 			"/Applications/Postgres.app/Contents/Versions/*/bin",
 		},
-		path:     exec.LookPath,
-		run:      runInstaller,
-		download: download,
-		shelter:  "/var/lib/runnel",
-		temp:     []string{os.TempDir(), "/tmp", "/var/tmp"},
+		path:       exec.LookPath,
+		run:        runInstaller,
+		download:   download,
+		repository: repository,
+		shelter:    "/var/lib/runnel",
+		temp:       []string{os.TempDir(), "/tmp", "/var/tmp"},
 	}
 	// Root's stand-in must be able to read the programs, so not below /root.
 	m.store = filepath.Join(m.shelter, "programs")

@@ -46,16 +46,18 @@ func parsePostmaster(text string) (p postmaster, ok bool) {
 // stopOrphan ends a server that outlived the process that started it. The caller
 // holds the lock, so no other process of ours runs this server.
 //
-// The pid of a dead server may belong to somebody else by now (always suspect
-// this in a container). Then postmaster.pid is removed, or postgres would refuse
-// to start. The file of a server that is simply dead is left to postgres, which
-// finds in it the shared memory that the server's last children may still use.
+// The pid of a dead server may belong to somebody else by now (in a container
+// that is usual), or to a zombie. Then postmaster.pid is removed, or postgres
+// would refuse to start. The file of a server that is simply dead is left to
+// postgres, which finds in it the shared memory that the server's last children
+// may still use.
 func (h *home) stopOrphan(a *account, log *slog.Logger) error {
 	p, ok := h.postmaster()
-	if !ok || !alive(p.pid) {
+	if !ok || errors.Is(syscall.Kill(p.pid, 0), syscall.ESRCH) {
 		return nil
 	}
-	if !runsIn(p.pid, h.path("data"), a) {
+	running := func() bool { return runsIn(p.pid, h.path("data"), a) }
+	if !running() {
 		if err := h.root.Remove("data/postmaster.pid"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -66,20 +68,21 @@ func (h *home) stopOrphan(a *account, log *slog.Logger) error {
 		if err := syscall.Kill(p.pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("stop left-over postgres %d: %w", p.pid, err)
 		}
-		if gone(p.pid, stopLimit) {
+		if waitWhile(running, stopLimit) {
 			return nil
 		}
 	}
 	return fmt.Errorf("%s is in use by postgres %d, which does not end: kill it first", h.dir, p.pid)
 }
 
-// gone waits until a process that is not our child has ended.
-func gone(pid int, limit time.Duration) bool {
+// waitWhile polls until the condition is false; it tells whether it became so.
+// Only a parent is told of a process's end, and we are not this one's.
+func waitWhile(condition func() bool, limit time.Duration) bool {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	for alive(pid) {
+	for condition() {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
@@ -87,9 +90,4 @@ func gone(pid int, limit time.Duration) bool {
 		}
 	}
 	return true
-}
-
-// alive counts a process of another user as alive.
-func alive(pid int) bool {
-	return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
