@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -32,10 +33,44 @@ type Options struct {
 
 var errLater = errors.New("being written")
 
-func Open(ctx context.Context, url string, o Options) (*DB, error) { return nil, errLater }
-func (db *DB) Close()                                              {}
-func (db *DB) Pool() *pgxpool.Pool                                 { return db.pool }
-func (db *DB) Ready(ctx context.Context) error                     { return errLater }
+// Open connects to a migrated database. It fails with CodeUnavailable when the
+// database cannot be reached now.
+func Open(ctx context.Context, url string, o Options) (*DB, error) {
+	pool, err := connect(ctx, url, o)
+	if err != nil {
+		return nil, err
+	}
+	return &DB{pool: pool, url: url}, nil
+}
+
+func connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, runnel.Errorf(runnel.CodeInvalidRequest, "DATABASE_URL cannot be read: write it as postgres://user:password@host:5432/database")
+	}
+	if o.MaxConns > 0 {
+		config.MaxConns = int32(o.MaxConns)
+	} else if !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = 10
+	}
+	if o.ApplicationName != "" {
+		config.ConnConfig.RuntimeParams["application_name"] = o.ApplicationName
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fault("connect", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fault("connect", err)
+	}
+	return pool, nil
+}
+
+// Close waits for statements under way and closes all connections.
+func (db *DB) Close()                          { db.pool.Close() }
+func (db *DB) Pool() *pgxpool.Pool             { return db.pool }
+func (db *DB) Ready(ctx context.Context) error { return errLater }
 
 // Deploy is one deploy of a function.
 type Deploy struct {
@@ -125,10 +160,6 @@ type Settlement struct {
 func (db *DB) Settle(ctx context.Context, batch []Settlement) (settled []bool, err error) {
 	return nil, errLater
 }
-
-// Refused tells whether err means that the database refused the data, so that
-// the same batch would fail again: settle its rows one by one.
-func Refused(err error) bool { return false }
 
 func (db *DB) HandBack(ctx context.Context, jobID int64, attempt int) error { return errLater }
 

@@ -1,0 +1,63 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/runnelhq/runnel"
+)
+
+// SQLSTATEs this package answers to by name.
+const (
+	checkViolation = "23514"
+	fkViolation    = "23503"
+)
+
+// fault turns what a statement failed with into an Error that says whether the
+// database could be reached. The database's own text stays in the cause: it may
+// quote data. A context's end is passed on as it is.
+func fault(doing string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return runnel.Errorf(runnel.CodeUnavailable, "%s: the database cannot be reached: check DATABASE_URL and that Postgres is up, then try again", doing).Because(err)
+	}
+	switch {
+	case temporary(pg):
+		return runnel.Errorf(runnel.CodeUnavailable, "%s: the database is not taking statements now: try again", doing).Because(err)
+	case pg.Code == "3F000" || pg.Code == "42P01" || pg.Code == "42883":
+		return runnel.Errorf(runnel.CodeUnavailable, "%s: the database lacks Runnel's tables or has older ones: run runnel migrate", doing).Because(err)
+	}
+	return runnel.Errorf(runnel.CodeInternal, "%s: the database answered with SQLSTATE %s: see the process log", doing, pg.Code).Because(err)
+}
+
+// temporary tells whether the same statement may succeed later: connection
+// errors, resources, operator intervention, rolled back transactions, locks.
+func temporary(pg *pgconn.PgError) bool {
+	for _, class := range []string{"08", "53", "57", "40", "55", "58"} {
+		if strings.HasPrefix(pg.Code, class) {
+			return true
+		}
+	}
+	return pg.Code == "25006" // read-only: a standby, or a failover under way
+}
+
+// Refused tells whether err means that the database refused the data itself, so
+// that the same batch would fail again: try its rows one by one.
+func Refused(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && !temporary(pg)
+}
+
+// violates tells whether err is a violation of the named constraint.
+func violates(err error, code, constraint string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == code && pg.ConstraintName == constraint
+}
+
+func missing(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

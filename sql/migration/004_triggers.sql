@@ -1,0 +1,426 @@
+-- Database triggers: a change to a table invokes a function after COMMIT.
+--
+-- Operator: creates functions and a view. The triggers themselves are made by
+-- runnel.create_trigger, which takes SHARE ROW EXCLUSIVE on the table (writers
+-- wait while it is made); replacing or dropping one takes ACCESS EXCLUSIVE.
+--
+-- create_trigger and drop_trigger run with the rights of whoever calls them, so
+-- Postgres itself checks who may put a trigger on a table, and a condition can
+-- say nothing that its author could not say anyway. To let a role use them:
+--   GRANT USAGE ON SCHEMA runnel TO app;
+--   GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.drop_trigger, runnel.prepare_trigger,
+--     runnel.trigger_name, runnel.on_change_rows, runnel.on_change_row TO app;
+-- Writers to the table need nothing.
+--
+-- There is no table of triggers. The view runnel.triggers reads Postgres's own
+-- catalog, so it cannot disagree with it: a dropped table, pg_restore or a DROP
+-- TRIGGER by hand leaves nothing behind.
+
+-- Why a row of this table must not be turned into JSON here, or null.
+--
+-- row_to_json calls a type's cast to json, if it has one. The trigger functions
+-- below run as the owner of this schema, so a cast written by the owner of some
+-- column's type would run as us. Types of Postgres have no such casts; a type of
+-- someone who could act as us anyway is no danger; any other is refused.
+-- Nobody but its owner can give a type a cast, and the table's columns cannot
+-- change while a statement writes to it.
+CREATE FUNCTION runnel.foreign_type(relation oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  reason text;
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_attribute a
+                 WHERE a.attrelid = relation AND a.attnum > 0 AND a.atttypid >= 16384 AND NOT a.attisdropped) THEN
+    RETURN NULL;  -- 16384 and up: not Postgres's own. The usual case ends here.
+  END IF;
+  WITH RECURSIVE used(col, typ) AS (
+    SELECT a.attname, a.atttypid FROM pg_attribute a
+    WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT used.col, part.typ
+    FROM used JOIN pg_type t ON t.oid = used.typ
+    CROSS JOIN LATERAL (
+      SELECT t.typbasetype WHERE t.typtype = 'd'
+      UNION ALL SELECT t.typelem WHERE t.typelem <> 0
+      UNION ALL SELECT a.atttypid FROM pg_attribute a
+        WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+    ) AS part(typ)
+    WHERE part.typ >= 16384
+  )
+  SELECT format('column %I uses type %s, which belongs to %I', used.col, format_type(t.oid, NULL), t.typowner::regrole)
+  INTO reason
+  FROM used JOIN pg_type t ON t.oid = used.typ
+  WHERE t.oid >= 16384
+    AND t.typtype <> 'd'  -- casts on domains are ignored; their base type counts
+    AND NOT pg_has_role(t.typowner, current_user, 'MEMBER')
+  LIMIT 1;
+  RETURN reason;
+END $$;
+
+-- Logs that an event was not delivered: one row for each statement and reason,
+-- however many rows the statement changed.
+CREATE FUNCTION runnel.skip(f runnel.functions, trigger text, code text, message text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO runnel.function_invocations
+    (id, attempt, created_at, function_id, function_name, version, trigger, status, role, error_code, error_message, finished_at)
+  VALUES (md5(concat_ws('/', (f).id, trigger, code, message, pg_current_xact_id(), statement_timestamp()))::uuid,
+    0, now(), (f).id, (f).name, (f).version, trigger, 'skipped', (runnel.current_caller((f).can_bypass_rls)).role,
+    code, message, clock_timestamp())
+  ON CONFLICT DO NOTHING
+$$;
+
+-- Everything of an event but the rows, as text before and after them.
+CREATE FUNCTION runnel.change_head(schema_name text, table_name text, operation text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT '{"trigger":"database","schema":' || to_json(schema_name) || ',"table":' || to_json(table_name)
+      || ',"operation":' || to_json(operation)
+$$;
+CREATE FUNCTION runnel.change_tail() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT ',"timestamp":"' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      || '","transaction_id":' || pg_current_xact_id() || '}'
+$$;
+
+-- The statement-level trigger function, for ordinary tables and for TRUNCATE.
+-- Arguments: function id, granularity, trigger id, time of creation.
+--
+-- Old and new rows are paired by position. Postgres adds both images of a row to
+-- the two transition tables in one step, so the n-th of one belongs to the n-th
+-- of the other, also where the primary key changes (pairing by key would then
+-- marry strangers) and where there is none. A test shuffles keys to hold it to that.
+--
+-- The settings make the JSON independent of the writer's session.
+CREATE FUNCTION runnel.on_change_rows() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+DECLARE
+  too_large CONSTANT int := 6291456;  -- what a function can be handed, in bytes
+  f runnel.functions;
+  head text;
+  tail text;
+  reason text;
+  old_rows_left refcursor;
+  new_rows_left refcursor;
+  old_row text := 'null';
+  new_row text := 'null';
+  pairs text[] := '{}';     -- of one job, with granularity statement
+  pairs_size int := 0;
+  events text[] := '{}';    -- not enqueued yet
+  events_size int := 0;
+  event text;
+  more boolean := true;
+BEGIN
+  SELECT * INTO f FROM runnel.functions WHERE id = TG_ARGV[0]::uuid;
+  IF NOT FOUND THEN
+    RETURN NULL;  -- deleted, and the trigger could not be dropped then
+  END IF;
+  IF TG_OP IN ('UPDATE', 'DELETE') THEN
+    PERFORM FROM old_rows LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+  ELSIF TG_OP = 'INSERT' THEN
+    PERFORM FROM new_rows LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+  END IF;
+  IF NOT f.enabled THEN
+    PERFORM runnel.skip(f, 'database', 'FunctionNotFound',
+      format('function %s is disabled: %s on %I.%I was not delivered', f.name, TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME));
+    RETURN NULL;
+  END IF;
+
+  head := runnel.change_head(TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP);
+  tail := runnel.change_tail();
+  IF TG_OP = 'TRUNCATE' THEN
+    PERFORM runnel.enqueue(f, 'database', ARRAY[runnel.uuid_v7()], ARRAY[head || ',"old":null,"new":null' || tail]);
+    RETURN NULL;
+  END IF;
+  reason := runnel.foreign_type(TG_RELID);
+  IF reason IS NOT NULL THEN
+    PERFORM runnel.skip(f, 'database', 'Forbidden',
+      format('%s on %I.%I was not delivered: %s. Create the trigger again for what to do', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, reason));
+    RETURN NULL;
+  END IF;
+
+  IF TG_OP <> 'INSERT' THEN
+    OPEN old_rows_left FOR SELECT row_to_json(r)::text FROM old_rows r;
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    OPEN new_rows_left FOR SELECT row_to_json(r)::text FROM new_rows r;
+  END IF;
+  WHILE more LOOP
+    IF TG_OP <> 'INSERT' THEN
+      FETCH old_rows_left INTO old_row;
+      more := FOUND;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+      FETCH new_rows_left INTO new_row;
+      more := FOUND;
+    END IF;
+
+    event := NULL;
+    IF TG_ARGV[1] = 'statement' THEN
+      IF pairs <> '{}' AND (NOT more OR cardinality(pairs) = 100
+         OR pairs_size + octet_length(old_row) + octet_length(new_row) > too_large - 8192) THEN
+        event := head || ',"old":null,"new":null,"rows":[' || array_to_string(pairs, ',') || ']' || tail;
+        pairs := '{}';
+        pairs_size := 0;
+      END IF;
+      IF more THEN
+        pairs := pairs || ('{"old":' || old_row || ',"new":' || new_row || '}');
+        pairs_size := pairs_size + octet_length(pairs[cardinality(pairs)]) + 1;
+      END IF;
+    ELSIF more THEN
+      event := head || ',"old":' || old_row || ',"new":' || new_row || tail;
+    END IF;
+
+    IF octet_length(event) > too_large THEN
+      PERFORM runnel.skip(f, 'database', 'TooLarge',
+        format('a row of %I.%I changed by %s is over 6 MB and was not delivered', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP));
+    ELSIF event IS NOT NULL THEN
+      events := events || event;
+      events_size := events_size + octet_length(event);
+    END IF;
+    IF events <> '{}' AND (NOT more OR cardinality(events) = 500 OR events_size > too_large) THEN
+      PERFORM runnel.enqueue(f, 'database', ARRAY(SELECT runnel.uuid_v7() FROM generate_series(1, cardinality(events))), events);
+      events := '{}';
+      events_size := 0;
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END $$;
+
+-- The row-level trigger function, for every table on which a statement's
+-- transition tables would not hold all rows (partitions, inheritance), do not
+-- exist (foreign tables), or would hold too many (a condition).
+CREATE FUNCTION runnel.on_change_row() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+DECLARE
+  f runnel.functions;
+  reason text;
+  old_row text := 'null';
+  new_row text := 'null';
+  event text;
+  on_schema text := TG_TABLE_SCHEMA;
+  on_table text := TG_TABLE_NAME;
+  up oid;
+BEGIN
+  SELECT * INTO f FROM runnel.functions WHERE id = TG_ARGV[0]::uuid;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  -- In a partition this is a copy of the trigger that someone made on its
+  -- parent: name the table that they named.
+  SELECT t.tgparentid INTO up FROM pg_trigger t WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;
+  WHILE up <> 0 LOOP
+    SELECT t.tgparentid, n.nspname, c.relname INTO up, on_schema, on_table
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE t.oid = up;
+  END LOOP;
+  IF NOT f.enabled THEN
+    PERFORM runnel.skip(f, 'database', 'FunctionNotFound',
+      format('function %s is disabled: %s on %I.%I was not delivered', f.name, TG_OP, on_schema, on_table));
+    RETURN NULL;
+  END IF;
+  reason := runnel.foreign_type(TG_RELID);
+  IF reason IS NOT NULL THEN
+    PERFORM runnel.skip(f, 'database', 'Forbidden',
+      format('%s on %I.%I was not delivered: %s. Create the trigger again for what to do', TG_OP, on_schema, on_table, reason));
+    RETURN NULL;
+  END IF;
+  IF TG_OP <> 'INSERT' THEN
+    old_row := row_to_json(OLD)::text;
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    new_row := row_to_json(NEW)::text;
+  END IF;
+  event := runnel.change_head(on_schema, on_table, TG_OP)
+    || ',"old":' || old_row || ',"new":' || new_row || runnel.change_tail();
+  IF octet_length(event) > 6291456 THEN
+    PERFORM runnel.skip(f, 'database', 'TooLarge',
+      format('a row of %I.%I changed by %s is over 6 MB and was not delivered', on_schema, on_table, TG_OP));
+  ELSE
+    PERFORM runnel.enqueue(f, 'database', ARRAY[runnel.uuid_v7()], ARRAY[event]);
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- runnel_<function>_<operation>, shortened where Postgres would cut it off.
+CREATE FUNCTION runnel.trigger_name(function text, operation text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN octet_length(function) <= 47 THEN format('runnel_%s_%s', function, lower(operation))
+         ELSE format('runnel_%s_%s_%s', left(function, 38), left(md5(function), 8), lower(operation)) END
+$$;
+
+-- The part of create_trigger and drop_trigger that reads this schema: answers
+-- the function's id and refuses a table (null: none) whose rows the owner of
+-- this schema must not read.
+CREATE FUNCTION runnel.prepare_trigger(target regclass, function text) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  reason text := runnel.foreign_type(target);
+BEGIN
+  IF reason IS NOT NULL THEN
+    RAISE EXCEPTION 'cannot put a trigger on %: %', target, reason
+      USING ERRCODE = '42501', HINT = format('Its cast to json would run with the rights of %I. Change the type''s owner (ALTER TYPE ... OWNER TO) to that role or to one of its members, or use a type of Postgres.', current_user);
+  END IF;
+  RETURN (runnel.find_function(function)).id;
+END $$;
+
+-- Invokes a function for every change of a table, once its transaction has
+-- committed. Answers the common part of the triggers' names.
+--
+-- granularity: 'row' and 'auto' make one job for each changed row, 'statement'
+-- one for at most 100 rows of one statement. condition: as in CREATE TRIGGER ...
+-- WHEN, over OLD and NEW; it is evaluated as the writer, for each row.
+-- Doing it again for the same table and function replaces what was there. Do it
+-- again when an ordinary table has become a partition.
+CREATE FUNCTION runnel.create_trigger(
+  target      regclass,
+  function    text,
+  operations  text[] DEFAULT '{INSERT,UPDATE,DELETE}',
+  granularity text DEFAULT 'auto',
+  condition   text DEFAULT NULL
+) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+  rel record;
+  wanted text[] := ARRAY(SELECT DISTINCT upper(btrim(o)) FROM unnest(operations) AS o ORDER BY 1);
+  by_row boolean;
+  function_id uuid;
+  trigger_id uuid := gen_random_uuid();
+  name text;
+  operation text;
+BEGIN
+  SELECT c.oid, c.relkind, n.nspname, c.relispartition,
+         EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) AS inherits
+  INTO rel FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = target;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'there is no such table' USING ERRCODE = '42P01', HINT = 'Name an existing table.';
+  END IF;
+  IF rel.relkind NOT IN ('r', 'p', 'f') THEN
+    RAISE EXCEPTION '% is not a table', target
+      USING ERRCODE = '42809', HINT = 'Put the trigger on the table whose rows change; views and materialized views have none.';
+  END IF;
+  IF rel.nspname IN ('runnel', 'pg_catalog', 'information_schema') THEN
+    RAISE EXCEPTION '% belongs to %: its changes cannot invoke a function', target, rel.nspname
+      USING ERRCODE = '42809', HINT = 'Put the trigger on a table of your own.';
+  END IF;
+  IF NOT has_table_privilege(target, 'TRIGGER') THEN
+    RAISE EXCEPTION 'permission denied to put a trigger on %', target
+      USING ERRCODE = '42501', HINT = format('Its owner can allow it: GRANT TRIGGER ON %s TO %I.', target, current_user);
+  END IF;
+  IF wanted = '{}' OR NOT wanted <@ '{INSERT,UPDATE,DELETE,TRUNCATE}' THEN
+    RAISE EXCEPTION 'operations % are not valid', coalesce(operations::text, 'NULL')
+      USING ERRCODE = '22023', HINT = 'Give one or more of INSERT, UPDATE, DELETE and TRUNCATE.';
+  END IF;
+  IF granularity IS NULL OR granularity NOT IN ('auto', 'row', 'statement') THEN
+    RAISE EXCEPTION 'granularity % is not valid', coalesce(quote_literal(granularity), 'NULL')
+      USING ERRCODE = '22023', HINT = 'Use auto, row or statement.';
+  END IF;
+  condition := nullif(btrim(condition), '');
+  by_row := rel.relkind <> 'r' OR rel.relispartition OR rel.inherits OR condition IS NOT NULL;
+  IF granularity = 'statement' AND by_row THEN
+    RAISE EXCEPTION 'granularity statement is not possible %',
+      CASE WHEN condition IS NOT NULL THEN 'together with a condition' ELSE 'on ' || target END
+      USING ERRCODE = '0A000', HINT = 'On a partitioned, inherited or foreign table a statement does not know all of its rows, and a condition looks at each row: use granularity row.';
+  END IF;
+  IF condition IS NOT NULL AND 'TRUNCATE' = ANY (wanted) THEN
+    RAISE EXCEPTION 'TRUNCATE cannot have a condition'
+      USING ERRCODE = '0A000', HINT = 'Leave the condition out, or TRUNCATE; TRUNCATE has no rows to look at.';
+  END IF;
+  function_id := runnel.prepare_trigger(target, function);
+
+  FOR name IN
+    SELECT t.tgname FROM pg_catalog.pg_trigger t
+    WHERE t.tgrelid = target AND t.tgparentid = 0
+      AND t.tgfoid IN ('runnel.on_change_rows'::regproc, 'runnel.on_change_row'::regproc)
+      AND split_part(encode(t.tgargs, 'escape'), '\000', 1) = function_id::text
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', name, target);
+  END LOOP;
+  FOREACH operation IN ARRAY wanted LOOP
+    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH %s %s EXECUTE FUNCTION runnel.%I(%L, %L, %L, %L)',
+      runnel.trigger_name(function, operation), operation, target,
+      CASE WHEN by_row OR operation = 'TRUNCATE' THEN ''
+           WHEN operation = 'INSERT' THEN 'REFERENCING NEW TABLE AS new_rows'
+           WHEN operation = 'DELETE' THEN 'REFERENCING OLD TABLE AS old_rows'
+           ELSE 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows' END,
+      CASE WHEN by_row AND operation <> 'TRUNCATE' THEN 'ROW' ELSE 'STATEMENT' END,
+      CASE WHEN condition IS NOT NULL THEN 'WHEN (' || condition || ')' ELSE '' END,
+      CASE WHEN by_row AND operation <> 'TRUNCATE' THEN 'on_change_row' ELSE 'on_change_rows' END,
+      function_id, granularity, trigger_id, clock_timestamp());
+  END LOOP;
+  RETURN regexp_replace(runnel.trigger_name(function, 'x'), '_x$', '');
+END $$;
+
+-- Removes what create_trigger made for this table and function.
+CREATE FUNCTION runnel.drop_trigger(target regclass, function text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  function_id uuid := runnel.prepare_trigger(NULL, function);
+  name text;
+  dropped boolean := false;
+BEGIN
+  FOR name IN
+    SELECT t.tgname FROM pg_catalog.pg_trigger t
+    WHERE t.tgrelid = target AND t.tgparentid = 0
+      AND t.tgfoid IN ('runnel.on_change_rows'::regproc, 'runnel.on_change_row'::regproc)
+      AND split_part(encode(t.tgargs, 'escape'), '\000', 1) = function_id::text
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', name, target);
+    dropped := true;
+  END LOOP;
+  IF NOT dropped THEN
+    RAISE EXCEPTION 'there is no trigger of function % on %', function, target
+      USING ERRCODE = '42704', HINT = 'SELECT * FROM runnel.triggers lists what there is.';
+  END IF;
+END $$;
+
+-- Triggers as they are. One row for each table and function.
+CREATE VIEW runnel.triggers AS
+SELECT (min(t.arg[3]))::uuid AS id,
+       f.id AS function_id, f.name AS function_name,
+       n.nspname AS table_schema, c.relname AS table_name, c.oid AS table_id,
+       array_agg(t.operation ORDER BY t.operation) AS operations,
+       min(t.arg[2]) AS granularity,
+       CASE WHEN bool_or(t.by_row) THEN 'row' ELSE 'statement' END AS level,
+       min(t.condition) AS condition,
+       bool_and(t.enabled) AS enabled,
+       (min(t.arg[4]))::timestamptz AS created_at
+FROM (
+  SELECT g.tgrelid, string_to_array(encode(g.tgargs, 'escape'), '\000') AS arg,
+         (g.tgtype & 1) = 1 AS by_row, g.tgenabled <> 'D' AS enabled,
+         CASE g.tgtype & 60 WHEN 4 THEN 'INSERT' WHEN 8 THEN 'DELETE' WHEN 16 THEN 'UPDATE' WHEN 32 THEN 'TRUNCATE' END AS operation,
+         substring(pg_get_triggerdef(g.oid) FROM ' WHEN \((.*)\) EXECUTE FUNCTION runnel\.on_change_row\(') AS condition
+  FROM pg_trigger g
+  WHERE g.tgfoid IN ('runnel.on_change_rows'::regproc, 'runnel.on_change_row'::regproc)
+    AND g.tgparentid = 0 AND g.tgnargs = 4
+) t
+JOIN runnel.functions f ON f.id::text = t.arg[1]
+JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+GROUP BY f.id, c.oid, n.nspname, c.relname;
+
+-- Deleting a function drops its triggers. One that cannot be dropped (its table
+-- is not ours, or is locked for longer than five seconds) stays and does nothing.
+CREATE FUNCTION runnel.drop_triggers_of_function() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
+DECLARE
+  t record;
+BEGIN
+  FOR t IN
+    SELECT g.tgname AS name, g.tgrelid::regclass AS target FROM pg_trigger g
+    WHERE g.tgfoid IN ('runnel.on_change_rows'::regproc, 'runnel.on_change_row'::regproc) AND g.tgparentid = 0
+      AND split_part(encode(g.tgargs, 'escape'), '\000', 1) = OLD.id::text
+  LOOP
+    BEGIN
+      EXECUTE format('DROP TRIGGER %I ON %s', t.name, t.target);
+    EXCEPTION WHEN insufficient_privilege OR lock_not_available THEN
+      RAISE WARNING 'trigger % on % could not be dropped and does nothing from now on: %', t.name, t.target, SQLERRM;
+    END;
+  END LOOP;
+  RETURN OLD;
+END $$;
+
+CREATE TRIGGER drop_triggers_of_function BEFORE DELETE ON runnel.functions
+  FOR EACH ROW EXECUTE FUNCTION runnel.drop_triggers_of_function();

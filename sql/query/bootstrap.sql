@@ -1,0 +1,10 @@
+-- The schema and the list of what was applied to it. Run before everything
+-- else, every time.
+CREATE SCHEMA IF NOT EXISTS runnel;
+REVOKE ALL ON SCHEMA runnel FROM PUBLIC;
+CREATE TABLE IF NOT EXISTS runnel.migration (
+  version    int PRIMARY KEY,
+  name       text NOT NULL,
+  checksum   text NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT now()
+);
