@@ -1,10 +1,6 @@
 package jobs
 
-// Kind is the River job kind of every invocation.
-const Kind = "invoke"
-
-// Queue is the River queue of every invocation.
-const Queue = "functions"
+import "github.com/runnelhq/runnel/sql"
 
 // Args are the River arguments of an invocation: small, and free of payload,
 // headers, claims and environment, because River UI shows them. The event is in
@@ -15,4 +11,4 @@ type Args struct {
 }
 
 // Kind implements river.JobArgs.
-func (Args) Kind() string { return Kind }
+func (Args) Kind() string { return sql.Kind }

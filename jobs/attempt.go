@@ -99,7 +99,7 @@ func (w *Worker) run(ctx context.Context, task sql.Task, row *runnel.Invocation,
 func (w *Worker) outcome(job *river.Job[Args], task sql.Task, row runnel.Invocation, out sandbox.Outcome, err error, hide *redact.Redactor) *sql.Settlement {
 	row.FinishedAt = time.Now()
 	row.Logs = redactLogs(hide, out.Logs)
-	s := &sql.Settlement{JobID: job.ID, Attempt: job.Attempt, Respond: task.Respond, State: "completed"}
+	s := &sql.Settlement{JobID: job.ID, Attempt: job.Attempt, Respond: task.Respond, State: sql.StateCompleted}
 	if err == nil {
 		row.Status = runnel.StatusSuccess
 		s.Response = out.Output
@@ -121,11 +121,11 @@ func (w *Worker) outcome(job *river.Job[Args], task sql.Task, row runnel.Invocat
 	s.Row = row
 	switch {
 	case row.Status == runnel.StatusCancelled || row.Status == runnel.StatusSkipped:
-		s.State = "cancelled"
+		s.State = sql.StateCancelled
 	case known.Code.Retryable() && job.Attempt < job.MaxAttempts:
-		s.State, s.RetryIn = "retryable", backoff(job.Attempt)
+		s.State, s.RetryIn = sql.StateRetryable, backoff(job.Attempt)
 	default:
-		s.State = "discarded"
+		s.State = sql.StateDiscarded
 	}
 	return s
 }

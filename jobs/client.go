@@ -35,7 +35,7 @@ func newWorkingClient(db *sql.DB, cfg WorkerConfig, workers *river.Workers) (*ri
 		ID:     cfg.ID,
 		Schema: sql.Schema,
 		Logger: cfg.Logger,
-		Queues: map[string]river.QueueConfig{Queue: {
+		Queues: map[string]river.QueueConfig{sql.Queue: {
 			MaxWorkers:        cfg.Concurrency,
 			FetchCooldown:     fetchCooldown,
 			FetchPollInterval: fetchPollInterval,

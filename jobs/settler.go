@@ -2,11 +2,8 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/batch"
@@ -51,7 +48,7 @@ func (s *settler) settle(ctx context.Context, it *sql.Settlement) error {
 	pause := settleRetryMin
 	for {
 		done, err := s.group.Do(ctx, it)
-		if err != nil && ctx.Err() == nil && refusedByData(err) {
+		if err != nil && ctx.Err() == nil && sql.Refused(err) {
 			// One row of the batch cannot be stored. Alone, each finds out
 			// whether it was that one.
 			done, err = s.alone(ctx, it)
@@ -86,7 +83,7 @@ func (s *settler) alone(ctx context.Context, it *sql.Settlement) (bool, error) {
 	if err == nil {
 		return done[0], nil
 	}
-	if !refusedByData(err) {
+	if !sql.Refused(err) {
 		return false, err
 	}
 	s.log.Error("the database refused the log row of an attempt; it is stored without logs and result",
@@ -98,12 +95,4 @@ func (s *settler) alone(ctx context.Context, it *sql.Settlement) (bool, error) {
 		return false, err
 	}
 	return done[0], nil
-}
-
-// refusedByData tells whether the statement failed because of the values in it
-// (SQLSTATE class 22, data exception, and 54, limits), so that the same rows
-// would fail again.
-func refusedByData(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && len(pg.Code) == 5 && (pg.Code[:2] == "22" || pg.Code[:2] == "54")
 }

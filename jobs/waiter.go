@@ -84,7 +84,7 @@ func (w *waiter) subscribe(id string) (got <-chan sql.Response, cancel func()) {
 
 func (w *waiter) listen(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := w.db.ListenDone(ctx, func() { w.setHeard(true); w.wake(w.all()) }, w.wake)
+		err := w.db.ListenDone(ctx, w.heardOf)
 		w.setHeard(false)
 		if ctx.Err() != nil {
 			return
@@ -95,6 +95,16 @@ func (w *waiter) listen(ctx context.Context) {
 		case <-time.After(listenRetry):
 		}
 	}
+}
+
+// heardOf takes the ids of a notification. The first call, without ids, says that
+// the connection listens; whatever ended before has to be looked for.
+func (w *waiter) heardOf(ids []string) {
+	if ids == nil {
+		w.setHeard(true)
+		ids = w.all()
+	}
+	w.wake(ids)
 }
 
 func (w *waiter) setHeard(heard bool) {
