@@ -1,0 +1,40 @@
+# The race detector needs a C compiler; without one the tests run without it.
+RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
+FUZZTIME ?= 30s
+BENCH ?= .
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test bench lint fuzz examples
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 12
+
+run: ## start a private Postgres, the api, a worker and the examples
+	go run ./cmd/runnel dev
+
+build: ## build bin/api, bin/worker and bin/runnel
+	go build -o bin/ ./cmd/api ./cmd/worker ./cmd/runnel
+
+# Two packages at a time: each brings its own Postgres.
+test: ## run all tests, against Postgres servers they start themselves
+	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector (apt-get install gcc libc6-dev)"
+	go test $(RACE) -p 2 -timeout 15m ./...
+
+bench: ## run the benchmarks that match BENCH (default all), one package at a time
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m ./...
+
+lint: ## check formatting, go vet, staticcheck
+	@unformatted="$$(gofmt -l .)"; test -z "$$unformatted" || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (default 30s)
+	@set -e; \
+	grep -rn --include='*_test.go' '^func Fuzz' . | sed 's/^\(.*\)\/[^/]*:[0-9]*:func \(Fuzz[A-Za-z0-9_]*\).*/\1 \2/' | sort | \
+	while read -r dir target; do \
+		echo "$$dir $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+	done
+
+examples: ## build the example functions
+	@if [ -f examples/Makefile ]; then $(MAKE) -C examples; else echo "examples/ has nothing to build"; fi
