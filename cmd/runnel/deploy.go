@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+)
+
+func (t *tool) deployCommand() *cobra.Command {
+	var (
+		name        string
+		description string
+		timeout     string
+		memory      string
+		env         []string
+		verifyJWT   bool
+		enabled     bool
+		attempts    int
+		concurrency int
+		createOnly  bool
+	)
+	cmd := &cobra.Command{
+		Use:   "deploy FILE|DIR",
+		Short: "Deploy a WebAssembly module or a function's folder",
+		Long: `Deploy a WebAssembly module or a function's folder.
+
+A folder's runnel.json gives the name and the configuration; a Go main package
+in it is compiled for WASI. For a FILE, the runnel.json beside it counts. Flags
+win over runnel.json. What neither says keeps its value, or gets its default on
+the first deploy.`,
+		Example: "  runnel deploy examples/price-order\n  runnel deploy build/resize.wasm --name resize --timeout 2s --env QUALITY=80",
+		Args:    exactly("FILE or DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := newClient()
+			if err != nil {
+				return err
+			}
+			f, err := folderOf(args[0])
+			if err != nil {
+				return err
+			}
+			if f.Config == nil {
+				f.Config = make(map[string]json.RawMessage)
+			}
+			set := func(flag, field string, value any) {
+				if cmd.Flags().Changed(flag) {
+					f.Config[field], _ = json.Marshal(value) // strings, numbers, booleans and maps of strings encode
+				}
+			}
+			set("description", "description", description)
+			set("timeout", "timeout", timeout)
+			set("max-memory", "max_memory", memory)
+			set("verify-jwt", "verify_jwt", verifyJWT)
+			set("enabled", "enabled", enabled)
+			set("max-attempts", "max_attempts", attempts)
+			set("max-concurrency", "max_concurrency", concurrency)
+			environment, err := parseEnv(env)
+			if err != nil {
+				return err
+			}
+			set("env", "environment", environment)
+			if name != "" {
+				f.Name = name
+			}
+			d, err := f.build(cmd.Context(), t.err)
+			if err != nil {
+				return err
+			}
+			var answer json.RawMessage
+			if err := c.deploy(cmd.Context(), d, createOnly, &answer); err != nil {
+				return err
+			}
+			if file := f.sqlFile(); file != "" {
+				database, err := databaseURL()
+				if err != nil {
+					return fmt.Errorf("%s was deployed, but its SQL (%s) was not run: %w", d.name, file, err)
+				}
+				if err := runFile(cmd.Context(), database, file); err != nil {
+					return fmt.Errorf("%s was deployed, but its SQL failed: %w", d.name, err)
+				}
+			}
+			if t.json {
+				return t.writeJSON(answer)
+			}
+			var fn function
+			if err := json.Unmarshal(answer, &fn); err != nil {
+				return err
+			}
+			t.warn(fn)
+			fmt.Fprintf(t.out, "%s is deployed as version %d (sha256 %.12s, %d bytes).\n", fn.Name, fn.Version, fn.WasmHash, len(d.wasm))
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&name, "name", "", "name of the function (default: runnel.json, else the file's or folder's name)")
+	flags.StringVar(&description, "description", "", "what it does")
+	flags.StringVar(&timeout, "timeout", "", "how long it may run, 1ms to 300s")
+	flags.StringVar(&memory, "max-memory", "", "memory it may use, 1MB to 512MB")
+	flags.StringArrayVar(&env, "env", nil, "environment variable, KEY=VALUE; all of them together replace the environment")
+	flags.BoolVar(&verifyJWT, "verify-jwt", true, "HTTP calls need a valid token")
+	flags.BoolVar(&enabled, "enabled", true, "the function can be called")
+	flags.IntVar(&attempts, "max-attempts", 0, "how often it is tried, 0: by trigger")
+	flags.IntVar(&concurrency, "max-concurrency", 0, "how many may run at once, 0: unlimited")
+	flags.BoolVar(&createOnly, "create-only", false, "fail if the function exists")
+	return cmd
+}
+
+// folderOf describes what is deployed: a folder, or a file and the runnel.json
+// beside it.
+func folderOf(path string) (*folder, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s: give a .wasm file or a function's folder", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return readFolder(path)
+	}
+	f, err := readFolder(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, folderFile)); err != nil {
+		f.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	}
+	f.Module, f.Build = filepath.Base(path), nil
+	return f, nil
+}
+
+func parseEnv(pairs []string) (map[string]string, error) {
+	env := make(map[string]string, len(pairs))
+	for _, pair := range pairs {
+		k, v, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, usagef("--env %s has no value: write KEY=VALUE", k)
+		}
+		env[k] = v
+	}
+	return env, nil
+}
+
+func (t *tool) warn(fn function) {
+	for _, w := range fn.Warnings {
+		fmt.Fprintf(t.err, "warning: %s: %s\n", fn.Name, printable(w))
+	}
+}
+
+// runFile runs a file of SQL statements in one transaction.
+func runFile(ctx context.Context, database, file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return connectError(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.PgConn().Exec(ctx, string(b)).ReadAll(); err != nil {
+		return fmt.Errorf("%s: %w", file, explainSQL(err, string(b)))
+	}
+	return nil
+}

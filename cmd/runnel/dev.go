@@ -1,0 +1,367 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/localpg"
+	"github.com/runnelhq/runnel/internal/process"
+	"github.com/runnelhq/runnel/internal/settings"
+	"github.com/runnelhq/runnel/sql"
+)
+
+// readyTimeout is how long api and worker may take to start.
+const readyTimeout = 30 * time.Second
+
+func (t *tool) devCommand() *cobra.Command {
+	d := &dev{tool: t}
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything here: Postgres, api, worker and a folder of functions",
+		Long: `Run everything here: Postgres, api, worker and a folder of functions.
+
+Without DATABASE_URL a private Postgres is started; it and the generated secrets
+live in .runnel/ and survive restarts. Every function folder is deployed, and
+again whenever one of its files changes. Ctrl-C stops everything.
+
+Settings are read from the environment as by the real processes (PORT,
+RUNNEL_ADMIN_TOKEN, RUNNEL_JWT_SECRET, LOG_LEVEL and so on). LOG_LEVEL is warn
+here unless set.`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
+	}
+	cmd.Flags().StringVar(&d.functions, "functions", "", "folder of function folders (default: ./examples if there, else ./functions)")
+	cmd.Flags().StringVar(&d.host, "host", "127.0.0.1", "address to listen on")
+	return cmd
+}
+
+// dev is a running development server.
+type dev struct {
+	*tool
+	functions string
+	host      string
+
+	state  state
+	client *client
+	tries  []try
+}
+
+// say tells what happens.
+func (d *dev) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if d.json {
+		b, _ := json.Marshal(map[string]string{"message": text})
+		fmt.Fprintf(d.err, "%s\n", b)
+		return
+	}
+	fmt.Fprintln(d.err, printable(text))
+}
+
+func (d *dev) run(ctx context.Context) (err error) {
+	dir, err := filepath.Abs(stateDir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { // Postgres may run as another account
+		return err
+	}
+	// Secrets do not belong into a repository.
+	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o644); err != nil {
+		return err
+	}
+	s, err := d.settings(dir)
+	if err != nil {
+		return err
+	}
+	log := s.Logger()
+
+	if s.DatabaseURL == "" {
+		d.say("starting Postgres in %s", filepath.Join(stateDir, "postgres"))
+		pg, err := localpg.Start(ctx, localpg.Options{Dir: filepath.Join(dir, "postgres"), Logger: d.announcer()})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, pg.Stop()) }()
+		s.DatabaseURL = pg.URL("runnel")
+	}
+	if err := sql.Migrate(ctx, s.DatabaseURL, log); err != nil {
+		return err
+	}
+	l, err := d.listen(ctx, s.Port)
+	if err != nil {
+		return err
+	}
+	d.state.URL = "http://" + l.Addr().String()
+	d.state.DatabaseURL = s.DatabaseURL
+	if err := d.keep(dir, s); err != nil {
+		return err
+	}
+	d.client = &client{base: d.state.URL, admin: d.state.AdminToken, key: d.state.AnonKey}
+
+	p := process.New(s, log)
+	return process.Run(ctx, p.Metrics, p.Work,
+		func(ctx context.Context) error { return p.Web(ctx, l) },
+		d.develop)
+}
+
+// settings are those of the environment, with the secrets of the last start
+// where the environment has none.
+func (d *dev) settings(dir string) (settings.Settings, error) {
+	before, err := readState(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return settings.Settings{}, err
+	}
+	environ := os.Environ()
+	for key, kept := range map[string]string{"RUNNEL_ADMIN_TOKEN": before.AdminToken, "RUNNEL_JWT_SECRET": before.JWTSecret} {
+		if os.Getenv(key) != "" || os.Getenv(key+"_FILE") != "" {
+			continue
+		}
+		if kept == "" {
+			kept = rand.Text() + rand.Text()
+		}
+		environ = append(environ, key+"="+kept)
+	}
+	if os.Getenv("LOG_LEVEL") == "" {
+		environ = append(environ, "LOG_LEVEL=warn")
+	}
+	return settings.Load(environ)
+}
+
+// keep writes what the other commands and the next start need.
+func (d *dev) keep(dir string, s settings.Settings) error {
+	d.state.AdminToken, d.state.JWTSecret = s.AdminToken, s.JWTSecret
+	var err error
+	if d.state.AnonKey, err = mintKey(s.JWTSecret, runnel.RoleAnon, "", keyLife); err != nil {
+		return err
+	}
+	if d.state.ServiceKey, err = mintKey(s.JWTSecret, runnel.RoleService, "", keyLife); err != nil {
+		return err
+	}
+	return writeState(dir, d.state)
+}
+
+// announcer lets localpg say what takes long, whatever LOG_LEVEL is.
+func (d *dev) announcer() *slog.Logger {
+	return slog.New(slog.NewTextHandler(d.err, &slog.HandlerOptions{
+		Level: slog.LevelInfo,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// listen takes PORT; when nobody asked for that port in particular and it is
+// taken, a free one.
+func (d *dev) listen(ctx context.Context, port int) (net.Listener, error) {
+	lc := new(net.ListenConfig)
+	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(d.host, strconv.Itoa(port)))
+	if err == nil {
+		return l, nil
+	}
+	if os.Getenv("PORT") != "" {
+		return nil, fmt.Errorf("cannot listen on port %d: %w: set PORT to a free one", port, err)
+	}
+	l, freeErr := lc.Listen(ctx, "tcp", net.JoinHostPort(d.host, "0"))
+	if freeErr != nil {
+		return nil, fmt.Errorf("cannot listen: %w", errors.Join(err, freeErr))
+	}
+	d.say("port %d is taken; using %d", port, l.Addr().(*net.TCPAddr).Port)
+	return l, nil
+}
+
+// develop deploys the functions, says how to use them, and watches.
+func (d *dev) develop(ctx context.Context) error {
+	if err := d.ready(ctx); err != nil {
+		return err
+	}
+	root, err := d.root()
+	if err != nil {
+		return err
+	}
+	if root == "" {
+		d.greet(nil)
+		<-ctx.Done()
+		return nil
+	}
+	dirs, err := findFolders(root)
+	if err != nil {
+		return err
+	}
+	w := newWatcher(root)
+	d.deployAll(ctx, w, dirs)
+	d.greet(dirs)
+	d.say("Watching %s for changes; Ctrl-C stops everything.", root)
+	return w.watch(ctx, func(dirs []string) { d.deployAll(ctx, w, dirs) })
+}
+
+// root is the folder of function folders; "" when there is none to choose.
+func (d *dev) root() (string, error) {
+	if d.functions != "" {
+		info, err := os.Stat(d.functions)
+		if err != nil || !info.IsDir() {
+			return "", fmt.Errorf("--functions %s is not a folder", d.functions)
+		}
+		return d.functions, nil
+	}
+	for _, dir := range []string{"examples", "functions"} {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return dir, nil
+		}
+	}
+	return "", nil
+}
+
+// ready waits for the api and the worker.
+func (d *dev) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, errors.New("api and worker did not start in time: run again with LOG_LEVEL=info to see why"))
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		res, _, err := d.client.send(ctx, http.MethodGet, "/readyz", "", nil, nil)
+		if err == nil && res.StatusCode == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// deployAll deploys folders and then runs their SQL, each file once: SQL of one
+// may name another's function. What fails is told and does not end anything.
+func (d *dev) deployAll(ctx context.Context, w *watcher, dirs []string) {
+	var files []string
+	for _, dir := range dirs {
+		f, err := d.deploy(ctx, dir)
+		w.deployed(dir)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			d.say("%s: not deployed: %v", dir, err)
+			continue
+		}
+		if file := f.sqlFile(); file != "" && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	for _, file := range files {
+		if err := runFile(ctx, d.state.DatabaseURL, file); err != nil {
+			d.say("%v", err)
+			continue
+		}
+		d.say("%s: run", file)
+	}
+}
+
+// deploy makes a new version of a function, unless its module is the current one
+// already: then only its configuration is set, so that restarts make no versions.
+func (d *dev) deploy(ctx context.Context, dir string) (*folder, error) {
+	start := time.Now()
+	f, err := readFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	built, err := f.build(ctx, d.err)
+	if err != nil {
+		return nil, err
+	}
+	current, err := d.client.get(ctx, f.Name)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(built.wasm)
+	var fn function
+	what := "is unchanged"
+	if current != nil && current.WasmHash == hex.EncodeToString(sum[:]) {
+		err = d.client.configure(ctx, f.Name, f.Config, &fn)
+	} else {
+		what = "is deployed"
+		err = d.client.deploy(ctx, built, false, &fn)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.say("%s %s: version %d, %d KB, %s", fn.Name, what, fn.Version, len(built.wasm)>>10, time.Since(start).Round(time.Millisecond))
+	d.warn(fn)
+	d.tries = append(d.tries, f.Try...)
+	return f, nil
+}
+
+// greet says where everything is and what to try: the commands of the folders,
+// in the order of the triggers.
+func (d *dev) greet(dirs []string) {
+	if d.json {
+		_ = d.writeLine(d.state)
+		return
+	}
+	fmt.Fprintf(d.out, `
+Runnel runs at %s
+
+  River UI      %s/riverui/
+  admin token   %s
+  anon key      %s
+  service key   %s   (may do everything: keep it secret)
+  database      %s
+`, d.state.URL, d.state.URL, d.state.AdminToken, d.state.AnonKey, d.state.ServiceKey, d.state.DatabaseURL)
+	if len(dirs) == 0 {
+		fmt.Fprintf(d.out, "\nThere are no functions here. Make a folder functions/NAME with a %s and a module, or deploy one:\n\n  %s deploy FILE.wasm\n\n", folderFile, self())
+		return
+	}
+	order := []string{"http", "sql", "database", "schedule"}
+	tries := slices.Clone(d.tries)
+	slices.SortStableFunc(tries, func(a, b try) int { return slices.Index(order, a.Trigger) - slices.Index(order, b.Trigger) })
+	if len(tries) > 0 {
+		fmt.Fprint(d.out, "\nTry, in another terminal:\n")
+	}
+	replace := strings.NewReplacer("{{runnel}}", self(), "{{url}}", d.state.URL, "{{anon_key}}", d.state.AnonKey, "{{service_key}}", d.state.ServiceKey)
+	for _, try := range tries {
+		fmt.Fprintf(d.out, "\n  # %s\n  %s\n", printable(try.Trigger), printable(replace.Replace(try.Command)))
+	}
+	fmt.Fprintln(d.out)
+}
+
+// self is how this program was started, so that the commands it prints work when
+// they are pasted.
+func self() string {
+	exe, err := os.Executable()
+	if err == nil && strings.Contains(exe, string(filepath.Separator)+"go-build") {
+		return "go run ./cmd/runnel"
+	}
+	name := os.Args[0]
+	if found, err := exec.LookPath(filepath.Base(name)); err == nil && sameFile(found, exe) {
+		return filepath.Base(name)
+	}
+	return name
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+const folderFile = "runnel.json"
+
+// folder is a function's folder; examples/README.md describes the format.
+type folder struct {
+	dir    string
+	Name   string                     `json:"name"`
+	Config map[string]json.RawMessage `json:"config"`
+	Build  []string                   `json:"build"`
+	Module string                     `json:"module"`
+	SQL    string                     `json:"sql"`
+	Try    []try                      `json:"try"`
+}
+
+// try is a command that shows the function at work.
+type try struct {
+	Trigger string `json:"trigger"`
+	Command string `json:"command"`
+}
+
+// deployment is what is sent to the server.
+type deployment struct {
+	name   string
+	config map[string]json.RawMessage
+	file   string // where wasm came from, for messages
+	wasm   []byte
+}
+
+// metadata is the configuration with the name in it.
+func (d deployment) metadata() map[string]json.RawMessage {
+	m := maps.Clone(d.config)
+	if m == nil {
+		m = make(map[string]json.RawMessage)
+	}
+	m["name"], _ = json.Marshal(d.name) // a string always encodes
+	return m
+}
+
+// readFolder reads runnel.json. A folder without one is described by its name
+// alone.
+func readFolder(dir string) (*folder, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &folder{dir: dir}
+	path := filepath.Join(dir, folderFile)
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	default:
+		dec := json.NewDecoder(bytes.NewReader(b))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(f); err != nil {
+			return nil, fmt.Errorf("%s: %w: correct it; examples/README.md lists the fields", path, err)
+		}
+		if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("%s has something after its JSON object: remove it", path)
+		}
+		if _, ok := f.Config["name"]; ok {
+			return nil, fmt.Errorf("%s: \"name\" stands beside \"config\", not in it: move it", path)
+		}
+	}
+	if f.Name == "" {
+		f.Name = filepath.Base(abs)
+	}
+	return f, nil
+}
+
+// sqlFile is the path of the folder's SQL, or "".
+func (f *folder) sqlFile() string {
+	if f.SQL == "" {
+		return ""
+	}
+	return filepath.Join(f.dir, f.SQL)
+}
+
+// build makes the module: it runs the build command, if any, and then takes
+// "module", else the folder's Go package, else its only .wasm file. What the
+// compilers say goes to progress.
+func (f *folder) build(ctx context.Context, progress io.Writer) (deployment, error) {
+	d := deployment{name: f.Name, config: f.Config}
+	if len(f.Build) > 0 {
+		cmd := exec.CommandContext(ctx, f.Build[0], f.Build[1:]...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = f.dir, progress, progress
+		if err := cmd.Run(); err != nil {
+			return d, fmt.Errorf("%s: build command %q failed: %w", f.dir, strings.Join(f.Build, " "), err)
+		}
+	}
+	var err error
+	if f.Module != "" {
+		d.file = filepath.Join(f.dir, f.Module)
+	} else {
+		sources, globErr := filepath.Glob(filepath.Join(f.dir, "*.go"))
+		modules, moreErr := filepath.Glob(filepath.Join(f.dir, "*.wasm"))
+		if err := errors.Join(globErr, moreErr); err != nil {
+			return d, err
+		}
+		switch {
+		case len(sources) > 0:
+			d.file = f.dir
+			d.wasm, err = buildGo(ctx, f.dir, progress)
+			return d, err
+		case len(modules) == 1:
+			d.file = modules[0]
+		case len(modules) == 0:
+			return d, fmt.Errorf("%s has neither a .wasm file nor Go source: compile the function to WebAssembly, or say how in %s (\"build\", \"module\")", f.dir, folderFile)
+		default:
+			return d, fmt.Errorf("%s has %d .wasm files: name one in %s (\"module\")", f.dir, len(modules), folderFile)
+		}
+	}
+	d.wasm, err = os.ReadFile(d.file)
+	return d, err
+}
+
+// buildGo compiles the main package in dir for WASI.
+func buildGo(ctx context.Context, dir string, progress io.Writer) ([]byte, error) {
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		return nil, fmt.Errorf("%s has Go source, but there is no go command: install Go from https://go.dev/dl, or name a compiled module in %s (\"module\")", dir, folderFile)
+	}
+	tmp, err := os.MkdirTemp("", "runnel-build-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	out := filepath.Join(tmp, "module.wasm")
+	cmd := exec.CommandContext(ctx, goTool, "build", "-trimpath", "-ldflags=-s -w", "-o", out, ".")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, progress, progress
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s: go build failed: %w", dir, err)
+	}
+	wasm, err := os.ReadFile(out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: the Go package is not a main package: write \"package main\"", dir)
+	}
+	return wasm, err
+}
+
+// findFolders lists the function folders of root: root itself when it has a
+// runnel.json, else those right below it that do.
+func findFolders(root string) ([]string, error) {
+	if _, err := os.Stat(filepath.Join(root, folderFile)); err == nil {
+		return []string{root}, nil
+	}
+	files, err := filepath.Glob(filepath.Join(root, "*", folderFile))
+	if err != nil {
+		return nil, err
+	}
+	dirs := make([]string, len(files))
+	for i, file := range files {
+		dirs[i] = filepath.Dir(file)
+	}
+	return dirs, nil
+}

@@ -1,0 +1,114 @@
+// Command runnel is the command line: a development server, deploys, calls and
+// logs. It exits with 0 for success, 1 for a failure and 2 for a command line
+// that makes no sense.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/runnelhq/runnel/internal/process"
+)
+
+func main() {
+	os.Exit(run(process.Signals(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// streams are where a command reads and writes. Results go to out, everything
+// else to err.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// tool is what the commands share.
+type tool struct {
+	streams
+	json bool // --json
+}
+
+func run(ctx context.Context, args []string, s streams) int {
+	t := &tool{streams: s}
+	root := t.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return 1 // Ctrl-C needs no explanation
+	}
+	var usage usageError
+	isUsage := errors.As(err, &usage)
+	if t.json {
+		b, _ := json.Marshal(map[string]string{"error": err.Error()})
+		fmt.Fprintf(s.err, "%s\n", b)
+	} else {
+		fmt.Fprintf(s.err, "runnel: %s\n", printable(err.Error()))
+		if isUsage {
+			fmt.Fprintf(s.err, "See %s --help.\n", cmd.CommandPath())
+		}
+	}
+	if isUsage {
+		return 2
+	}
+	return 1
+}
+
+func (t *tool) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "runnel",
+		Short: "Serverless functions on your own Postgres",
+		Long: `Serverless functions on your own Postgres.
+
+Start with "runnel dev": it brings up everything, deploys the functions of a
+folder and prints commands to try.
+
+The other commands talk to the server that "runnel dev" runs in this folder or
+one above it, or to the one named by RUNNEL_URL, with RUNNEL_ADMIN_TOKEN.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("there is no command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(t.in)
+	root.SetOut(t.out)
+	root.SetErr(t.err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentFlags().BoolVar(&t.json, "json", false, "write JSON")
+	root.AddCommand(t.devCommand(), t.migrateCommand(), t.deployCommand(), t.invokeCommand(),
+		t.listCommand(), t.logsCommand(), t.sqlCommand(), t.keysCommand())
+	return root
+}
+
+// exactly is cobra.ExactArgs with an error that names what is missing.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return usagef("%s is missing", names[len(args)])
+		case len(args) > len(names):
+			return usagef("%q is one argument too many", args[len(names)])
+		}
+		return nil
+	}
+}
