@@ -10,11 +10,8 @@ import (
 	"github.com/runnelhq/runnel"
 )
 
-// SQLSTATEs this package answers to by name.
-const (
-	checkViolation = "23514"
-	fkViolation    = "23503"
-)
+// checkViolation is the SQLSTATE of a row that a CHECK refuses.
+const checkViolation = "23514"
 
 // fault turns what a statement failed with into an Error that says whether the
 // database could be reached. The database's own text stays in the cause: it may
@@ -34,6 +31,15 @@ func fault(doing string, err error) error {
 		return runnel.Errorf(runnel.CodeUnavailable, "%s: the database lacks Runnel's tables or has older ones: run runnel migrate", doing).Because(err)
 	}
 	return runnel.Errorf(runnel.CodeInternal, "%s: the database answered with SQLSTATE %s: see the process log", doing, pg.Code).Because(err)
+}
+
+// coded is fault for what may hold an Error already, which is passed on.
+func coded(doing string, err error) error {
+	var e *runnel.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return fault(doing, err)
 }
 
 // temporary tells whether the same statement may succeed later: connection

@@ -58,14 +58,7 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 		return err
 	}
 	defer pool.Close()
-	if err := migrate(ctx, pool, migrations, log); err != nil {
-		var e *runnel.Error
-		if errors.As(err, &e) {
-			return err
-		}
-		return fault("migrate", err)
-	}
-	return nil
+	return coded("migrate", migrate(ctx, pool, migrations, log))
 }
 
 func migrate(ctx context.Context, pool *pgxpool.Pool, migrations []migration, log *slog.Logger) error {

@@ -2,10 +2,54 @@ package sql
 
 import _ "embed"
 
-// The statements of query/, one file each; the files say what the parameters are.
+// The statements of query/, one file each. The files say what a statement does
+// and what its parameters are; psql can PREPARE them.
 var (
 	//go:embed query/bootstrap.sql
 	bootstrapSQL string
 	//go:embed query/revoke.sql
 	revokeSQL string
+
+	//go:embed query/functions.sql
+	functionsSQL string
+	//go:embed query/deploy.sql
+	deploySQL string
+	//go:embed query/configure.sql
+	configureSQL string
+	//go:embed query/environment.sql
+	environmentSQL string
+	//go:embed query/versions.sql
+	versionsSQL string
+	//go:embed query/rollback.sql
+	rollbackSQL string
+
+	//go:embed query/enqueue.sql
+	enqueueSQL string
+	//go:embed query/load.sql
+	loadSQL string
+	//go:embed query/settle.sql
+	settleSQL string
+	//go:embed query/handback.sql
+	handBackSQL string
+	//go:embed query/responses.sql
+	responsesSQL string
+
+	//go:embed query/heartbeat.sql
+	heartbeatSQL string
+	//go:embed query/lost.sql
+	lostSQL string
+
+	//go:embed query/due.sql
+	dueSQL string
+	//go:embed query/tick.sql
+	tickSQL string
+	//go:embed query/swept.sql
+	sweptSQL string
+	//go:embed query/nextsweep.sql
+	nextSweepSQL string
+
+	//go:embed query/invocations.sql
+	invocationsSQL string
+	//go:embed query/invocation.sql
+	invocationSQL string
 )

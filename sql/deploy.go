@@ -1,0 +1,81 @@
+package sql
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/runnelhq/runnel"
+)
+
+// Deploy is a module to be made a function's newest version.
+type Deploy struct {
+	Name       string
+	Wasm       []byte
+	Hash       string // hex sha256 of Wasm
+	Kind       string // "command" or "reactor"
+	Config     runnel.Config
+	CreateOnly bool // an existing name is refused with CodeAlreadyExists
+}
+
+// Deploy stores a module as a new version, makes it current and sets what
+// d.Config sets, in one transaction. The module must have been checked: this
+// package only has the database compare its hash (CodeHashMismatch).
+func (db *DB) Deploy(ctx context.Context, d Deploy) (fn runnel.Function, created bool, err error) {
+	if err := runnel.CheckName(d.Name); err != nil {
+		return fn, false, err
+	}
+	if err := d.Config.Check(); err != nil {
+		return fn, false, err
+	}
+	if len(d.Wasm) > runnel.MaxModuleSize {
+		return fn, false, runnel.Errorf(runnel.CodeTooLarge, "the module is %d bytes: at most 10 MB can be deployed", len(d.Wasm))
+	}
+	err = pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT runnel.lock_modules()`); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, deploySQL, d.Name, d.Wasm, d.Hash, d.Kind, d.CreateOnly).Scan(&created)
+		switch {
+		case missing(err):
+			return runnel.Errorf(runnel.CodeAlreadyExists, "function %s exists: choose another name, or deploy without asking for a new one", d.Name)
+		case violates(err, checkViolation, "wasm_hash_matches_wasm_bytes"):
+			return runnel.Errorf(runnel.CodeHashMismatch, "the module's bytes do not have the hash %.64s: deploy it again", d.Hash).Because(err)
+		case err != nil:
+			return err
+		}
+		if err := configure(ctx, tx, d.Name, d.Config); err != nil {
+			return err
+		}
+		fn, err = findFunction(ctx, tx, d.Name)
+		return err
+	})
+	return fn, created, coded("deploy "+d.Name, err)
+}
+
+// configure sets what is not nil in c.
+func configure(ctx context.Context, tx pgx.Tx, name string, c runnel.Config) error {
+	var hosts []string
+	if c.AllowedHosts != nil {
+		hosts = append([]string{}, *c.AllowedHosts...) // empty is not null
+	}
+	var id string
+	err := tx.QueryRow(ctx, configureSQL, name, c.Description, (*time.Duration)(c.Timeout), (*int64)(c.MaxMemory),
+		c.CanBypassRLS, hosts, c.MaxAttempts, c.MaxConcurrency, c.VerifyJWT, c.Enabled).Scan(&id)
+	if missing(err) {
+		return notFound(name)
+	}
+	if err != nil || c.Environment == nil {
+		return err
+	}
+	keys := slices.Sorted(maps.Keys(*c.Environment))
+	values := make([]string, len(keys))
+	for i, key := range keys {
+		values[i] = (*c.Environment)[key]
+	}
+	// An empty slice is an empty array; nil would be null, which deletes nothing.
+	_, err = tx.Exec(ctx, environmentSQL, id, append([]string{}, keys...), values)
+	return err
+}
