@@ -44,7 +44,7 @@ type cache struct {
 	now      func() time.Time
 
 	ctx  context.Context // of all loads
-	stop context.CancelFunc
+	stop context.CancelCauseFunc
 	wait sync.WaitGroup // for loads
 
 	mu       sync.Mutex
@@ -75,7 +75,7 @@ func newCache(budget int64, observer Observer, compile func(context.Context, []b
 		budget: budget, observer: observer, compile: compile, now: time.Now,
 		entries: map[moduleKey]*entry{}, refusals: map[string]refusal{},
 	}
-	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.ctx, c.stop = context.WithCancelCause(context.Background())
 	return c
 }
 
@@ -237,7 +237,7 @@ func (c *cache) load(ctx context.Context, want string, load func(context.Context
 // shutdown cancels all loads, waits for them and closes all modules. Nothing may
 // be acquired or in use any more.
 func (c *cache) shutdown() {
-	c.stop()
+	c.stop(ErrClosed)
 	c.wait.Wait()
 	c.mu.Lock()
 	c.budget = -1

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,9 +87,26 @@ func splitTrap(err error) (message, stack string) {
 			b.WriteString("\n\t...")
 			break
 		}
-		b.WriteString("\n\tat " + excerpt(strings.TrimPrefix(frame, "."), 120))
+		b.WriteString("\n\tat " + excerpt(frameName(frame), 120))
 	}
 	return message, b.String()
+}
+
+// frameName is a line of wazero's stack trace as the author of the module knows it.
+// A function without a name appears as .$index, one more than its index in the
+// deployed module because the meter's import stands before it.
+func frameName(frame string) string {
+	name := strings.TrimPrefix(frame, ".")
+	digits, ok := strings.CutPrefix(name, "$")
+	if !ok {
+		return name
+	}
+	digits, rest, _ := strings.Cut(digits, "(")
+	index, err := strconv.Atoi(digits)
+	if err != nil || index == 0 {
+		return name
+	}
+	return fmt.Sprintf("$%d(%s", index-1, rest)
 }
 
 // fromPanic is the error of a call that panicked outside of wazero's recover.

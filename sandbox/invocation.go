@@ -18,7 +18,7 @@ import (
 // touch. One goroutine owns it from start to end; host functions run on that
 // goroutine too, so nothing here is locked.
 type invocation struct {
-	ctx      context.Context // the caller's
+	caller   context.Context // whose end is the guest's end
 	closing  <-chan struct{} // the Runtime stops its guests
 	call     Call
 	started  time.Time
@@ -44,6 +44,13 @@ func invocationOf(ctx context.Context) *invocation {
 	return ctx.Value(invocationKey{}).(*invocation)
 }
 
+// context returns what wazero needs to know of the invocation.
+func (inv *invocation) context() context.Context {
+	ctx := context.WithValue(inv.caller, invocationKey{}, inv)
+	ctx = experimental.WithMemoryAllocator(ctx, inv.memory)
+	return experimental.WithSnapshotter(ctx) // for stackProbe
+}
+
 // run executes the module and frees everything, whatever happens.
 func (inv *invocation) run(r wazero.Runtime, m *module) (out Outcome, err error) {
 	defer func() {
@@ -63,10 +70,7 @@ func (inv *invocation) run(r wazero.Runtime, m *module) (out Outcome, err error)
 	if int64(m.memoryMin)*pageSize > inv.memory.limit {
 		return out, outOfMemory(inv.memory.limit)
 	}
-	ctx := context.WithValue(inv.ctx, invocationKey{}, inv)
-	ctx = experimental.WithMemoryAllocator(ctx, inv.memory)
-	ctx = experimental.WithSnapshotter(ctx)
-
+	ctx := inv.context()
 	instance, err := r.InstantiateModule(ctx, m.compiled, moduleConfig())
 	if err != nil {
 		return out, inv.failure(err)
@@ -111,8 +115,8 @@ func (inv *invocation) checkAt(now time.Time) {
 
 // interrupted says why the guest must stop, or nil.
 func (inv *invocation) interrupted(now time.Time) error {
-	if err := inv.ctx.Err(); err != nil {
-		return cancelled(inv.ctx)
+	if err := inv.caller.Err(); err != nil {
+		return cancelled(inv.caller)
 	}
 	select {
 	case <-inv.closing:
@@ -140,7 +144,7 @@ func (inv *invocation) sleep(t time.Time) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-inv.ctx.Done():
+	case <-inv.caller.Done():
 	case <-inv.closing:
 	}
 	inv.check()

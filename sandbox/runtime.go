@@ -142,7 +142,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 	case <-r.gone:
 	case <-ctx.Done():
 		r.kill()
-		r.modules.stop()
+		r.modules.stop(ErrClosed)
 		<-r.gone
 	}
 	return err
@@ -174,6 +174,11 @@ func (r *Runtime) Run(ctx context.Context, call Call) (Outcome, error) {
 	}
 	defer done()
 
+	return r.newInvocation(ctx, call, m.kind).run(r.wazero, m)
+}
+
+// newInvocation starts the clock of a call.
+func (r *Runtime) newInvocation(ctx context.Context, call Call, kind Kind) *invocation {
 	if call.Timeout <= 0 {
 		call.Timeout = runnel.DefaultTimeout
 	}
@@ -181,14 +186,13 @@ func (r *Runtime) Run(ctx context.Context, call Call) (Outcome, error) {
 		call.Memory = runnel.DefaultMemory
 	}
 	now := time.Now()
-	inv := &invocation{
-		ctx: ctx, closing: r.closing, call: call,
+	return &invocation{
+		caller: ctx, closing: r.closing, call: call,
 		started: now, deadline: now.Add(call.Timeout),
 		memory:  newMemory(call.Memory, &r.mapped),
 		stdin:   call.Event,
-		command: m.kind == Command,
+		command: kind == Command,
 	}
-	return inv.run(r.wazero, m)
 }
 
 // nativeFactor is how many bytes of code and tables wazero keeps per byte of a

@@ -83,7 +83,7 @@ func (s *stackProbe) find(ctx context.Context, r wazero.Runtime) error {
 	const calls = 2000
 	var depths [2]uintptr
 	for i, n := range []uint64{0, calls} {
-		inv := &invocation{ctx: ctx, deadline: time.Now().Add(time.Minute)}
+		inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute)}
 		ctx := experimental.WithSnapshotter(context.WithValue(ctx, invocationKey{}, inv))
 		if _, err := f.Call(ctx, n); err != nil {
 			return fmt.Errorf("sandbox: stack check: %w", err)

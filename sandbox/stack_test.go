@@ -1,0 +1,87 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/wasmtest"
+)
+
+// TestStackProbeKnowsThisWazero fails when an update of wazero moves the stack.
+func TestStackProbeKnowsThisWazero(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, engineConfig())
+	defer r.Close(ctx)
+	if err := instantiateTick(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStackProbeRefusesAnEngineItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+	defer r.Close(ctx)
+	if err := instantiateTick(ctx, r); !errors.Is(err, errStackProbe) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// deep is a command that recurses n times and returns.
+func deep(n int32) []byte {
+	g := newGuest()
+	f := g.Func(g.Type([]byte{wasmtest.I32}, []byte{wasmtest.I32}), nil, body().
+		LocalGet(0).Op(wasmtest.I32Eqz).If(wasmtest.Empty).I32Const(0).Op(wasmtest.Return).End().
+		LocalGet(0).I32Const(1).Op(wasmtest.I32Sub).Call(0).I32Const(1).Op(wasmtest.I32Add).End())
+	return g.command(nil, body().I32Const(n).Call(f).Op(wasmtest.Drop))
+}
+
+func TestFUNC_I2_DeepRecursionThatEndsIsFine(t *testing.T) {
+	t.Parallel()
+	r := newRuntime(t, Config{})
+	if _, err := run(t, r, deep(5_000)); err != nil {
+		t.Errorf("5,000 calls: %v", err)
+	}
+	_, err := run(t, r, deep(1_000_000))
+	wantCode(t, err, runnel.CodeStackOverflow)
+}
+
+func TestFuelSlicesAdapt(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	var f fuel
+	if n := f.settle(0, now); n != firstSlice || f.used != 0 {
+		t.Fatalf("the first slice is %d, %d used", n, f.used)
+	}
+	used := int64(0)
+	step := func(took time.Duration, want int32) {
+		t.Helper()
+		now = now.Add(took)
+		used += int64(f.slice) + 7
+		if n := f.settle(-7, now); n != want || f.used != used {
+			t.Fatalf("after %v: slice %d, used %d, want %d and %d", took, n, f.used, want, used)
+		}
+	}
+	step(50*time.Microsecond, 200_000)
+	step(10*time.Microsecond, 400_000)
+	step(10*time.Microsecond, 800_000)
+	step(10*time.Microsecond, maxSlice)
+	step(100*time.Microsecond, maxSlice/2)
+	step(time.Second, minSlice)
+	step(time.Second, minSlice)
+
+	f.finish(minSlice - 100)
+	if f.used != used+100 {
+		t.Errorf("the last slice counted %d", f.used-used)
+	}
+	f.finish(1 << 30) // stale, after a trap
+	if f.used != used+100 {
+		t.Errorf("a stale count changed the sum by %d", f.used-used-100)
+	}
+}
