@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/sandbox"
@@ -183,6 +184,7 @@ func FuzzSummarizeChange(f *testing.F) {
 	f.Add([]byte(`{"table":"\ud800","operation":"","table":"x"}`))
 	f.Add([]byte(strings.Repeat("[", 100) + strings.Repeat("]", 100)))
 	f.Add([]byte("\"\xff"))
+	f.Add([]byte("[\"\xc2\x80\xe0\xa0\x80\xed\x9f\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\",\"\xed\xa0\x80\"]"))
 	f.Add([]byte{})
 	fn := committed(f, "summarize-change/summarize-change.wasm")
 	f.Fuzz(func(t *testing.T, event []byte) {
@@ -194,7 +196,7 @@ func FuzzSummarizeChange(f *testing.F) {
 			t.Fatalf("%q gave %q", event, out.Output)
 		}
 		invalid := bytes.Contains(out.Output, []byte("not valid JSON, or nested too deep"))
-		if valid := json.Valid(event); !valid && !invalid && !bytes.Contains(event, []byte("nested too deep")) {
+		if valid := json.Valid(event) && utf8.Valid(event); !valid && !invalid && !bytes.Contains(event, []byte("nested too deep")) {
 			t.Fatalf("%q is not JSON, but gave %s", event, out.Output)
 		} else if valid && invalid && bytes.Count(event, []byte("["))+bytes.Count(event, []byte("{")) <= 60 {
 			t.Fatalf("%q is JSON, but gave %s", event, out.Output)

@@ -106,6 +106,19 @@ static int digits(cursor *c) {
 
 static int hex(int ch) { return digit(ch) || (ch >= 'a' && ch <= 'f') || (ch >= 'A' && ch <= 'F'); }
 
+// utf8 passes over the rest of the character that begins with first, or returns 0.
+static int utf8(cursor *c, int first) {
+	int more = first < 0xc2 ? -1 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : -1;
+	int lo = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80; // no longer than needed
+	int hi = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf; // no surrogate, not above U+10FFFF
+	for (int i = 0; i < more; i++) {
+		int ch = peek(c);
+		if (ch < (i ? 0x80 : lo) || ch > (i ? 0xbf : hi)) return 0;
+		c->p++;
+	}
+	return more > 0;
+}
+
 static int string(cursor *c) {
 	if (!take(c, '"')) return 0;
 	for (;;) {
@@ -113,6 +126,7 @@ static int string(cursor *c) {
 		if (ch < 0x20) return 0; // the end of the event, or a control character
 		c->p++;
 		if (ch == '"') return 1;
+		if (ch >= 0x80 && !utf8(c, ch)) return 0;
 		if (ch != '\\') continue;
 		ch = peek(c);
 		if (ch < 0) return 0;
