@@ -209,12 +209,10 @@ func (c *cluster) settings() []string {
 	return args
 }
 
-// command prepares one of the programs. Its environment is its own: PG* variables
-// would change what it does, and the rest is none of its business.
+// command prepares a program to work in the home.
 func (c *cluster) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(c.bin.file(program), args...)
+	cmd := c.bin.command(program, args...)
 	cmd.Dir = c.home.dir
-	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + os.Getenv("PATH")}
 	return cmd
 }
 

@@ -1,9 +1,26 @@
 // Package localpg runs a private PostgreSQL for development and tests.
 //
-// Start finds the server's programs (installed ones first, then the system's
-// package manager when that needs no password, then a download), makes a data
-// directory if there is none, and starts a server that only this user can log
-// in to and that ends when this process ends.
+// Start finds the server's programs, makes a data directory if there is none, and
+// starts a server that only this user can log in to and that ends when this
+// process ends.
+//
+// # Where the programs come from
+//
+// The first of these that works:
+//
+//  1. an installed PostgreSQL 13 or newer: the newest in the usual directories,
+//     else the one on PATH;
+//  2. the system's package manager (apt-get, dnf, apk), as root or by a sudo that
+//     asks for no password;
+//  3. on Debian and Ubuntu without those rights, the same packages unpacked into
+//     the user's cache directory;
+//  4. the download of github.com/fergusstrange/embedded-postgres, into that
+//     directory, too (/var/lib/runnel for root);
+//  5. an error that ends with the one command to type.
+//
+// Steps 2 to 4 are told to the log before they run, commands in full. No service
+// is left running. Data is opened with the major version that made it, never
+// upgraded.
 //
 // # Where things are
 //

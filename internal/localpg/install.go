@@ -21,15 +21,12 @@ type packager struct {
 	script  string // run by sh as root, with %s for the package
 }
 
-// Debian's package makes a cluster "main" and starts it, unless its settings say
-// no. The setting is there only while the package is being installed.
+// debian's package makes a cluster "main" and starts it, unless a setting says no.
+// The setting is there only while the package is being installed.
+var debian = packager{"apt-get", "postgresql%s", `set -e; d=/etc/postgresql-common/createcluster.d; mkdir -p $d; trap "rm -f $d/zz-runnel.conf; rmdir --ignore-fail-on-non-empty $d" EXIT; echo "create_main_cluster = off" >$d/zz-runnel.conf; apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=120 %s`}
+
 var packagers = []packager{
-	{"apt-get", "postgresql%s", `set -e
-d=/etc/postgresql-common/createcluster.d; mkdir -p $d
-trap "rm -f $d/zz-runnel.conf; rmdir $d 2>/dev/null || true" EXIT
-echo "create_main_cluster = off" >$d/zz-runnel.conf
-apt-get update -q
-DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=120 %s`},
+	debian,
 	{"dnf", "postgresql%s-server", "dnf install -y %s"},
 	{"apk", "postgresql%s", "apk add --no-cache %s"},
 }
@@ -48,7 +45,7 @@ func (p packager) named(major int) string {
 	version := ""
 	if major != 0 {
 		version = fmt.Sprint(major)
-		if p.program == "apt-get" {
+		if p == debian {
 			version = "-" + version
 		}
 	}

@@ -19,10 +19,21 @@ const oldest = 13
 // programs is a directory with initdb and postgres of one version.
 type programs struct {
 	dir   string
+	libs  string // directory of shared libraries the system lacks, if any
 	major int
 }
 
-func (p programs) file(name string) string { return filepath.Join(p.dir, name) }
+// command prepares one of the programs. Its environment is its own: PG* variables
+// would change what it does, and the rest is none of its business.
+func (p programs) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(p.dir, name), args...)
+	cmd.Dir = "/"
+	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + os.Getenv("PATH")}
+	if p.libs != "" {
+		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+p.libs)
+	}
+	return cmd
+}
 
 // find returns the programs for a home, installing or downloading them when
 // there are none. Data must be opened by the major version that made it.
@@ -44,7 +55,7 @@ func (m *machine) find(ctx context.Context, log *slog.Logger, h *home) (programs
 		return p, nil
 	}
 	var tried []error
-	for _, get := range []func(context.Context, *slog.Logger, int) error{m.install, m.fetch} {
+	for _, get := range []func(context.Context, *slog.Logger, int) error{m.install, m.unpack, m.fetch} {
 		err := get(ctx, log, want)
 		if p, ok := m.installed(ctx, want); ok {
 			return p, nil
@@ -78,39 +89,43 @@ func (m *machine) present(ctx context.Context) []programs {
 		}
 	}
 	var found []programs
-	add := func(dir string) {
-		if p, err := programsIn(ctx, dir, a); err == nil {
+	add := func(p programs) {
+		if err := p.ask(ctx, a); err == nil {
 			found = append(found, p)
 		}
 	}
-	for _, pattern := range append(slices.Clone(m.directories), filepath.Join(m.store, "*", "bin")) {
+	downloaded, unpacked := filepath.Join(m.store, "*", "bin"), filepath.Join(m.store, "*", "usr/lib/postgresql/*/bin")
+	for _, pattern := range append(slices.Clone(m.directories), downloaded, unpacked) {
 		dirs, _ := filepath.Glob(pattern)
 		for _, dir := range dirs {
-			add(dir)
+			p := programs{dir: dir}
+			if pattern == unpacked {
+				libs, _ := filepath.Glob(filepath.Join(dir, "../../../*-linux-gnu*"))
+				p.libs = strings.Join(libs, ":")
+			}
+			add(p)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b programs) int { return b.major - a.major })
 	if file, err := m.path("postgres"); err == nil {
 		if file, err = filepath.EvalSymlinks(file); err == nil {
-			add(filepath.Dir(file))
+			add(programs{dir: filepath.Dir(file)})
 		}
 	}
 	return found
 }
 
-// programsIn asks postgres for its version, as the account that is to run it.
-func programsIn(ctx context.Context, dir string, a *account) (programs, error) {
-	if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
-		return programs{}, err
+// ask learns the version from postgres itself, as the account that is to run it.
+func (p *programs) ask(ctx context.Context, a *account) error {
+	if _, err := os.Stat(filepath.Join(p.dir, "initdb")); err != nil {
+		return err
 	}
-	cmd := exec.Command(filepath.Join(dir, "postgres"), "--version")
-	cmd.Dir = "/"
-	out, err := run(ctx, cmd, a)
+	out, err := run(ctx, p.command("postgres", "--version"), a)
 	if err != nil {
-		return programs{}, err
+		return err
 	}
-	major, err := parseVersion(out)
-	return programs{dir: dir, major: major}, err
+	p.major, err = parseVersion(out)
+	return err
 }
 
 // parseVersion reads "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)";

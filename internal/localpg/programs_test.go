@@ -218,6 +218,36 @@ func TestInstall_IsAnnounced(t *testing.T) {
 	}
 }
 
+// Where only root may install, Debian's packages are unpacked beside the project.
+func TestFind_Unpacks(t *testing.T) {
+	m := bareMachine(t, os.Geteuid(), "apt-get", "dpkg-deb")
+	h, err := m.openHome("", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close()
+	m.uid = 1000
+	var log bytes.Buffer
+	m.run = func(_ context.Context, argv ...string) error {
+		if !strings.Contains(log.String(), "apt-get") || !strings.Contains(log.String(), "--download-only") {
+			t.Errorf("before the command ran, the log says only %q", &log)
+		}
+		lib := filepath.Join(argv[len(argv)-1], "programs", "usr", "lib")
+		pretend(t, filepath.Join(lib, "postgresql", "15", "bin"), "15.18")
+		return os.MkdirAll(filepath.Join(lib, "x86_64-linux-gnu"), 0o755)
+	}
+	got, err := m.find(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(got.dir, "../../../x86_64-linux-gnu"); got.major != 15 || got.libs != want {
+		t.Errorf("got %+v, want libraries in %s", got, want)
+	}
+	if left, _ := filepath.Glob(filepath.Join(m.store, "new-*")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestFind_Downloads(t *testing.T) {
 	m := bareMachine(t, os.Geteuid())
 	h, err := m.openHome("", slog.New(slog.DiscardHandler))
