@@ -47,7 +47,6 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settle
 		Environment:  redact.Environment(task.Function.Environment),
 	}
 	hide := redact.ForEnvironment(task.Function.Environment)
-	started := time.Now()
 	var out sandbox.Outcome
 	switch {
 	case !found:
@@ -57,7 +56,7 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settle
 	case !task.Function.Enabled:
 		err = runnel.Errorf(runnel.CodeFunctionNotFound, "function %s was disabled before this invocation ran", job.Args.Function)
 	default:
-		out, err = w.run(ctx, task, &row, job, &started)
+		out, err = w.run(ctx, task, &row, job)
 		if errors.Is(err, errNotStarted) {
 			return nil, err
 		}
@@ -65,9 +64,9 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settle
 	return w.outcome(job, task, row, out, err, hide), nil
 }
 
-// run executes the module. *started is moved to when the guest began: loading
-// and compiling are part of the queue time, not of the run.
-func (w *Worker) run(ctx context.Context, task sql.Task, row *runnel.Invocation, job *river.Job[Args], started *time.Time) (sandbox.Outcome, error) {
+// run executes the module and fills in the row's figures. Loading and compiling
+// are part of the queue time, not of the run.
+func (w *Worker) run(ctx context.Context, task sql.Task, row *runnel.Invocation, job *river.Job[Args]) (sandbox.Outcome, error) {
 	w.met.inFlight.Inc()
 	defer w.met.inFlight.Dec()
 	out, err := w.sandbox.Run(ctx, sandbox.Call{
@@ -85,12 +84,14 @@ func (w *Worker) run(ctx context.Context, task sql.Task, row *runnel.Invocation,
 		}
 		err = runnel.Errorf(runnel.CodeWorkerLost, "the worker was stopped before the function finished")
 	}
-	*started = time.Now().Add(-out.Duration)
-	row.StartedAt = started
+	row.MemoryPeak, row.Fuel = out.MemoryPeak, out.Fuel
+	if out.Duration == 0 {
+		return out, err // refused before the guest began
+	}
+	started := time.Now().Add(-out.Duration)
+	row.StartedAt = &started
 	row.DurationMS = float64(out.Duration) / float64(time.Millisecond)
 	row.QueueMS = max(0, float64(started.Sub(job.ScheduledAt))/float64(time.Millisecond))
-	row.MemoryPeak = out.MemoryPeak
-	row.Fuel = out.Fuel
 	return out, err
 }
 
