@@ -238,14 +238,18 @@ func login(t *testing.T, conn *pgx.Conn, prefix string) string {
 	role := prefix + "_" + strings.ReplaceAll(sql.NewID()[14:], "-", "")
 	execute(t, conn, `CREATE ROLE `+role+` LOGIN PASSWORD 'secret-`+role+`'`)
 	t.Cleanup(func() {
-		ctx := context.Background()
-		for _, text := range []string{`DROP OWNED BY ` + role + ` CASCADE`, `DROP ROLE ` + role} {
-			if _, err := conn.Exec(ctx, text); err != nil {
-				t.Errorf("%s: %v", text, err)
-			}
-		}
+		cleanup(t, conn, `DROP OWNED BY `+role+` CASCADE`)
+		cleanup(t, conn, `DROP ROLE `+role)
 	})
 	return role
+}
+
+// cleanup is execute for when the test's context has ended.
+func cleanup(t *testing.T, conn *pgx.Conn, text string) {
+	t.Helper()
+	if _, err := conn.Exec(context.Background(), text); err != nil {
+		t.Errorf("%s: %v", text, err)
+	}
 }
 
 func ptr[T any](v T) *T { return &v }

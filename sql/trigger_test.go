@@ -335,7 +335,7 @@ func TestTrigger_Condition(t *testing.T) {
 		t.Errorf("got %v, want the one change to paid", got)
 	}
 	row := get[string](b, `SELECT row_to_json(t) FROM (SELECT function_name, table_schema, table_name, operations, granularity, level, condition, enabled FROM runnel.triggers) t`)
-	if want := `{"function_name":"hello","table_schema":"public","table_name":"orders","operations":["UPDATE"],"granularity":"auto","level":"row","condition":"(old.state IS DISTINCT FROM new.state) AND (new.state = 'it''s paid'::text)","enabled":true}`; strings.ReplaceAll(row, "((", "(") != want && !strings.Contains(row, `"condition":"`) {
+	if want := `{"function_name":"hello","table_schema":"public","table_name":"orders","operations":["UPDATE"],"granularity":"auto","level":"row","condition":"((old.state IS DISTINCT FROM new.state) AND (new.state = 'it''s paid'::text))","enabled":true}`; row != want {
 		t.Errorf("got %s, want %s", row, want)
 	}
 	b.refuses("0A000", "together with a condition", `SELECT runnel.create_trigger('orders', 'hello', granularity => 'statement', condition => 'true')`)

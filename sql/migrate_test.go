@@ -1,0 +1,180 @@
+package sql_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/pgtest"
+	"github.com/runnelhq/runnel/sql"
+)
+
+// ledger is what Migrate has recorded.
+const ledger = `SELECT concat_ws(' ', version, name, checksum, applied_at) FROM runnel.migration ORDER BY version`
+
+func TestMigrate_Twice(t *testing.T) {
+	b := setup(t) // migrated once
+	before := column[string](b, ledger)
+	if err := sql.Migrate(t.Context(), b.url, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if after := column[string](b, ledger); !reflect.DeepEqual(before, after) || len(before) == 0 {
+		t.Errorf("the second run changed %q to %q", before, after)
+	}
+	if err := b.db.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMigrate_ManyAtOnce(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Empty(t)
+	errs := make([]error, 6)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { errs[i] = sql.Migrate(t.Context(), url, nil) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	b := use(t, url)
+	if n := len(column[string](b, ledger)); n == 0 {
+		t.Error("nothing is recorded")
+	}
+	b.deploy("hello", runnel.Config{})
+}
+
+// A small managed plan has one role: it owns the database and nothing else.
+func TestMigrate_AsAnOwnerWithoutAnyOtherRight(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Empty(t)
+	admin := connect(t, address)
+	owner := login(t, admin, "owner")
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, admin, fmt.Sprintf(`ALTER DATABASE %s OWNER TO %s`, strings.TrimPrefix(u.Path, "/"), owner))
+	t.Cleanup(func() {
+		execute(t, admin, fmt.Sprintf(`ALTER DATABASE %s OWNER TO CURRENT_USER`, strings.TrimPrefix(u.Path, "/")))
+	})
+	u.User = url.UserPassword(owner, "secret-"+owner)
+
+	if err := sql.Migrate(t.Context(), u.String(), nil); err != nil {
+		t.Fatal(err)
+	}
+	b := use(t, u.String())
+	b.deploy("hello", runnel.Config{})
+	b.exec(`CREATE SCHEMA app; CREATE TABLE app.orders (id int)`)
+	b.exec(`SELECT runnel.create_trigger('app.orders', 'hello'), runnel.schedule('n', '@daily', 'hello'), runnel.invoke('hello')`)
+	b.exec(`INSERT INTO app.orders VALUES (1)`)
+	if n := len(b.events()); n != 2 {
+		t.Errorf("%d jobs, want 2", n)
+	}
+	if err := b.db.EnsurePartitions(t.Context(), 9); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMigrate_GrantsNothingToPublic(t *testing.T) {
+	b := setup(t)
+	if err := b.db.EnsurePartitions(t.Context(), 9); err != nil {
+		t.Fatal(err)
+	}
+	got := column[string](b, `
+		SELECT 'schema' FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+		WHERE n.nspname = 'runnel' AND a.grantee = 0
+		UNION ALL
+		SELECT p.oid::regprocedure::text FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+		WHERE p.pronamespace = 'runnel'::regnamespace AND a.grantee = 0
+		UNION ALL
+		SELECT c.oid::regclass::text FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault(CASE WHEN c.relkind = 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
+		WHERE c.relnamespace = 'runnel'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S') AND a.grantee = 0`)
+	if len(got) != 0 {
+		t.Errorf("everyone may use %v", got)
+	}
+}
+
+// Whatever runs with the owner's rights must say where it looks names up.
+func TestMigrate_DefinersPinTheirSearchPath(t *testing.T) {
+	b := setup(t)
+	got := column[string](b, `
+		SELECT oid::regprocedure::text FROM pg_proc
+		WHERE pronamespace = 'runnel'::regnamespace AND prosecdef
+		  AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)`)
+	if len(got) != 0 {
+		t.Errorf("no pinned search_path: %v", got)
+	}
+	if n := get[int](b, `SELECT count(*) FROM pg_proc WHERE pronamespace = 'runnel'::regnamespace AND prosecdef`); n < 8 {
+		t.Errorf("only %d definers were looked at", n)
+	}
+}
+
+func TestMigrate_ChangedMigrationIsRefused(t *testing.T) {
+	b := setup(t)
+	b.exec(`UPDATE runnel.migration SET checksum = 'other' WHERE version = 2`)
+	err := sql.Migrate(t.Context(), b.url, nil)
+	if err == nil || !strings.Contains(err.Error(), "migration 002_invocations was applied to this database with another content") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMigrate_OtherEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Empty(t)
+	admin := connect(t, address)
+	name := "latin_" + strings.ReplaceAll(sql.NewID()[14:], "-", "")
+	execute(t, admin, `CREATE DATABASE `+name+` ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`)
+	t.Cleanup(func() { cleanup(t, admin, `DROP DATABASE `+name+` WITH (FORCE)`) })
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	if err := sql.Migrate(t.Context(), u.String(), nil); err == nil || !strings.Contains(err.Error(), "ENCODING 'UTF8'") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReady_SaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	b := use(t, pgtest.Empty(t))
+	err := b.db.Ready(t.Context())
+	if runnel.CodeOf(err) != runnel.CodeUnavailable || !strings.Contains(err.Error(), "run runnel migrate") {
+		t.Errorf("not migrated: got %v", err)
+	}
+	if err := sql.Migrate(t.Context(), b.url, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.db.Ready(t.Context()); err != nil {
+		t.Errorf("migrated: %v", err)
+	}
+	b.exec(`DELETE FROM runnel.migration WHERE version = (SELECT max(version) FROM runnel.migration)`)
+	if err := b.db.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "run runnel migrate") {
+		t.Errorf("one behind: got %v", err)
+	}
+	b.exec(`INSERT INTO runnel.migration (version, name, checksum) VALUES (999, 'from a newer release', '')`)
+	if err := b.db.Ready(t.Context()); err != nil {
+		t.Errorf("ahead: %v", err)
+	}
+}
+
+func TestOpen_Errors(t *testing.T) {
+	t.Parallel()
+	_, err := sql.Open(t.Context(), "postgres://user:hunter22@127.0.0.1:1/db?connect_timeout=2", sql.Options{})
+	if runnel.CodeOf(err) != runnel.CodeUnavailable || strings.Contains(err.Error(), "hunter22") {
+		t.Errorf("nobody there: got %v", err)
+	}
+	_, err = sql.Open(t.Context(), "postgres://user:hunter22@:x/db", sql.Options{})
+	if runnel.CodeOf(err) != runnel.CodeInvalidRequest || strings.Contains(err.Error(), "hunter22") {
+		t.Errorf("not an address: got %v", err)
+	}
+}
