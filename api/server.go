@@ -71,6 +71,8 @@ type Server struct {
 	origin   *http.CrossOriginProtection
 	riverUI  *riverui.Handler
 	handler  http.Handler
+
+	drain, stop time.Duration // drainTimeout and stopTimeout; shorter in tests
 }
 
 // NewServer returns a Server. It starts nothing: Handler can be used at once,
@@ -85,6 +87,8 @@ func NewServer(cfg Config, deps Deps) (*Server, error) {
 		auth:     newAuthenticator(cfg.AdminToken, cfg.JWTSecret),
 		sessions: newSessions(cfg.AdminToken, cfg.JWTSecret),
 		origin:   http.NewCrossOriginProtection(),
+		drain:    drainTimeout,
+		stop:     stopTimeout,
 	}
 	ui, err := riverui.NewHandler(&riverui.HandlerOpts{
 		Endpoints: riverui.NewEndpoints(deps.River, nil),
@@ -188,20 +192,20 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 	s.log.Info("stopping: no new connections, open requests finish")
 	drained := make(chan struct{})
-	var drain sync.WaitGroup
-	drain.Go(func() {
+	var timer sync.WaitGroup
+	timer.Go(func() {
 		select {
 		case <-drained:
-		case <-time.After(drainTimeout):
+		case <-time.After(s.drain):
 			stop(errStopping)
 		}
 	})
 	// Not derived from base: stopping the requests must not end the waiting.
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.stop)
 	defer cancel()
 	err := srv.Shutdown(deadline)
 	close(drained)
-	drain.Wait()
+	timer.Wait()
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("some requests did not finish in time")
 		err = srv.Close()
