@@ -115,6 +115,10 @@ var rules = map[string]rule{
 		may:    []string{"*"},
 		reason: "commands may use everything, and nothing may use them",
 	},
+	"bench": {
+		may:    []string{"*"},
+		reason: "benchmarks compare everything with everything, and nothing may use them",
+	},
 	"examples": {
 		reason: "examples are a stranger's code: they cannot lean on Runnel's",
 	},
@@ -126,7 +130,8 @@ func (r rule) allows(importPath string) bool {
 		if name = strings.TrimSuffix(name, "/"); name == "" {
 			name = root
 		}
-		return name != "cmd" && !strings.HasPrefix(name, "cmd/") &&
+		top, _, _ := strings.Cut(name, "/")
+		return top != "cmd" && top != "bench" && top != "examples" &&
 			(slices.Contains(r.may, name) || slices.Contains(r.may, "*"))
 	}
 	if first, _, _ := strings.Cut(importPath, "/"); !strings.Contains(first, ".") { // the standard library
@@ -235,8 +240,9 @@ func TestImportRuleMatching(t *testing.T) {
 
 func TestEveryPackageHasAComment(t *testing.T) {
 	for _, p := range packages(t) {
-		if !strings.HasPrefix(p.Doc, "Package ") && !strings.HasPrefix(p.Doc, "Command ") {
-			t.Errorf("%s has no package comment that begins with Package or Command", p.ImportPath)
+		first, _, _ := strings.Cut(p.Doc, " ")
+		if first != "Package" && first != "Command" && !strings.EqualFold(first, path.Base(p.ImportPath)) {
+			t.Errorf("%s has no package comment that begins with Package, Command or its name", p.ImportPath)
 		}
 	}
 }
@@ -251,7 +257,8 @@ var notYetBuilt = map[string]string{
 	"F2": "is about db_query, which is not built: no function can leave work in the database",
 }
 
-var invariantTest = regexp.MustCompile(`^(Test|Fuzz)FUNC_([A-Z]\d+)_\w+$`)
+// A test carries one invariant or several: TestFUNC_S2_S3_Something.
+var invariantTest = regexp.MustCompile(`^(?:Test|Fuzz)FUNC((?:_[A-Z]\d+)+)_[A-Z]\w*[a-z]\w*$`)
 
 // invariantTests returns the names of all tests in the tree that carry an
 // invariant, by invariant.
@@ -274,7 +281,9 @@ func invariantTests(t *testing.T) map[string][]string {
 		for _, decl := range f.Decls {
 			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil {
 				if m := invariantTest.FindStringSubmatch(fn.Name.Name); m != nil {
-					found[m[2]] = append(found[m[2]], fn.Name.Name)
+					for id := range strings.SplitSeq(m[1][1:], "_") {
+						found[id] = append(found[id], fn.Name.Name)
+					}
 				}
 			}
 		}

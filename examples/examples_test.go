@@ -290,6 +290,9 @@ func FuzzRollup(f *testing.F) {
 
 // price-order's module is not committed: it is built as `runnel dev` builds it.
 func TestPriceOrder(t *testing.T) {
+	if raceEnabled {
+		t.Skip("compiling 4 MB takes minutes under the race detector, and the two small modules go the same way")
+	}
 	path := filepath.Join(t.TempDir(), "price-order.wasm")
 	cmd := exec.Command("go", "build", "-o", path, "./price-order")
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
