@@ -30,6 +30,15 @@ const (
 	maxRefusals = 1024
 )
 
+// Compiling cannot be interrupted, and a hostile module of 1 MB can keep it busy for
+// minutes. So nobody waits for one module longer than loadWait, and a compilation
+// that takes longer than slotTime no longer keeps others from starting. It goes on,
+// once, and its result is used by who asks later.
+const (
+	loadWait = time.Minute
+	slotTime = 10 * time.Second
+)
+
 // moduleKey names a module in the cache. The revision is part of it so that bytes
 // changed behind a hash are loaded, and then refused.
 type moduleKey struct{ hash, revision string }
@@ -40,8 +49,8 @@ type moduleKey struct{ hash, revision string }
 type cache struct {
 	budget   int64
 	observer Observer
-	compile  func(context.Context, []byte) (*module, error)
-	now      func() time.Time
+	compile  func([]byte) (*module, error)
+	slots    chan struct{} // one for each compilation that may start at once
 
 	ctx  context.Context // of all loads
 	stop context.CancelCauseFunc
@@ -56,13 +65,14 @@ type cache struct {
 
 // entry is a module that is loaded or being loaded. mu of the cache guards it.
 type entry struct {
-	key    moduleKey
-	users  int           // invocations that have it or wait for it
-	idle   *list.Element // in cache.idle, when loaded and without users
-	cancel context.CancelFunc
-	loaded chan struct{} // closed when module or err is set
-	module *module
-	err    error
+	key       moduleKey
+	users     int           // invocations that have it or wait for it
+	idle      *list.Element // in cache.idle, when loaded and without users
+	cancel    context.CancelFunc
+	compiling bool          // past the point where cancel has an effect
+	loaded    chan struct{} // closed when module or err is set
+	module    *module
+	err       error
 }
 
 type refusal struct {
@@ -70,9 +80,9 @@ type refusal struct {
 	until time.Time
 }
 
-func newCache(budget int64, observer Observer, compile func(context.Context, []byte) (*module, error)) *cache {
+func newCache(budget int64, slots int, observer Observer, compile func([]byte) (*module, error)) *cache {
 	c := &cache{
-		budget: budget, observer: observer, compile: compile, now: time.Now,
+		budget: budget, observer: observer, compile: compile, slots: make(chan struct{}, slots),
 		entries: map[moduleKey]*entry{}, refusals: map[string]refusal{},
 	}
 	c.ctx, c.stop = context.WithCancelCause(context.Background())
@@ -87,11 +97,9 @@ func (c *cache) acquire(ctx context.Context, key moduleKey, load func(context.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	select {
-	case <-e.loaded:
-	case <-ctx.Done():
+	if err := c.await(ctx, e); err != nil {
 		c.leave(e)
-		return nil, nil, cancelled(ctx)
+		return nil, nil, err
 	}
 	if e.err != nil {
 		c.leave(e)
@@ -100,12 +108,33 @@ func (c *cache) acquire(ctx context.Context, key moduleKey, load func(context.Co
 	return e.module, func() { c.leave(e) }, nil
 }
 
+// await returns when the entry is loaded or has failed to, or with an error.
+func (c *cache) await(ctx context.Context, e *entry) error {
+	select {
+	case <-e.loaded:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(loadWait)
+	defer timer.Stop()
+	select {
+	case <-e.loaded:
+		return nil
+	case <-ctx.Done():
+		return cancelled(ctx)
+	case <-c.ctx.Done():
+		return cancelled(c.ctx)
+	case <-timer.C:
+		return runnel.Errorf(runnel.CodeUnavailable, "the function's module is not compiled after %s: try again later, and split very large functions if this goes on", loadWait)
+	}
+}
+
 // enter makes the caller a user of the key's entry and starts a load for a new one.
 func (c *cache) enter(key moduleKey, load func(context.Context) ([]byte, error)) (*entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r, ok := c.refusals[key.hash]; ok {
-		if c.now().Before(r.until) {
+		if time.Now().Before(r.until) {
 			return nil, r.err
 		}
 		delete(c.refusals, key.hash)
@@ -125,7 +154,7 @@ func (c *cache) enter(key moduleKey, load func(context.Context) ([]byte, error))
 	c.observer.CacheMiss()
 	c.wait.Go(func() {
 		defer cancel()
-		m, err := c.load(ctx, key.hash, load)
+		m, err := c.load(ctx, e, load)
 		c.finish(e, m, err)
 	})
 	return e, nil
@@ -141,8 +170,10 @@ func (c *cache) leave(e *entry) {
 		return
 	}
 	if e.module == nil {
-		e.cancel()
-		c.forget(e)
+		if !e.compiling {
+			e.cancel()
+			c.forget(e)
+		}
 		c.mu.Unlock()
 		return
 	}
@@ -158,13 +189,13 @@ func (c *cache) finish(e *entry, m *module, err error) {
 	e.module, e.err = m, err
 	close(e.loaded)
 	var evicted []*module
-	switch {
-	case err != nil:
+	if err != nil {
 		c.forget(e)
-	case e.users == 0: // all gave up while it was compiled, and the key may have a new entry
-		evicted = append(evicted, m)
-	default:
+	} else {
 		c.bytes += m.size
+		if e.users == 0 {
+			e.idle = c.idle.PushFront(e)
+		}
 		evicted = c.evict()
 	}
 	c.mu.Unlock()
@@ -185,7 +216,7 @@ func (c *cache) refuse(hash string, err error) {
 	if len(c.refusals) >= maxRefusals {
 		clear(c.refusals)
 	}
-	c.refusals[hash] = refusal{err, c.now().Add(refusalTime)}
+	c.refusals[hash] = refusal{err, time.Now().Add(refusalTime)}
 }
 
 // evict takes modules without users out until the rest fits.
@@ -207,10 +238,10 @@ func (c *cache) close(modules []*module) {
 }
 
 // load gets a module's bytes, verifies them and compiles them.
-func (c *cache) load(ctx context.Context, want string, load func(context.Context) ([]byte, error)) (m *module, err error) {
+func (c *cache) load(ctx context.Context, e *entry, load func(context.Context) ([]byte, error)) (m *module, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			m, err = nil, internal(fmt.Errorf("panic while loading module %s: %v\n%s", want, p, debug.Stack()))
+			m, err = nil, internal(fmt.Errorf("panic while loading module %s: %v\n%s", e.key.hash, p, debug.Stack()))
 		}
 	}()
 	wasm, err := load(ctx)
@@ -224,14 +255,39 @@ func (c *cache) load(ctx context.Context, want string, load func(context.Context
 		}
 		return nil, runnel.Errorf(runnel.CodeUnavailable, "the function's module could not be loaded: try again").Because(err)
 	}
-	if got := hash(wasm); got != want {
-		return nil, runnel.Errorf(runnel.CodeHashMismatch, "the function's module has sha256 %s where %s was deployed, so it was changed or damaged and is not run: deploy the function again", got, want)
+	if got := hash(wasm); got != e.key.hash {
+		return nil, runnel.Errorf(runnel.CodeHashMismatch, "the function's module has sha256 %s where %s was deployed, so it was changed or damaged and is not run: deploy the function again", got, e.key.hash)
 	}
-	m, err = c.compile(ctx, wasm)
+	free, err := c.slot(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	m, err = c.compile(wasm)
 	if code := runnel.CodeOf(err); err != nil && (code == runnel.CodeInvalidModule || code == runnel.CodeTooLarge) {
-		c.refuse(want, err)
+		c.refuse(e.key.hash, err)
 	}
 	return m, err
+}
+
+// slot waits until a compilation may start. From then on the load is not cancelled
+// any more.
+func (c *cache) slot(ctx context.Context, e *entry) (free func(), err error) {
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, cancelled(ctx)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() != nil {
+		<-c.slots
+		return nil, cancelled(ctx)
+	}
+	e.compiling = true
+	giveBack := sync.OnceFunc(func() { <-c.slots })
+	timer := time.AfterFunc(slotTime, giveBack)
+	return func() { timer.Stop(); giveBack() }, nil
 }
 
 // shutdown cancels all loads, waits for them and closes all modules. Nothing may

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,7 +95,7 @@ func TestCacheNeverClosesAModuleInUse(t *testing.T) {
 		}
 	}
 	// Still there, for its holder and for everybody else.
-	if out, err := r.newInvocation(ctx, call, m.kind).run(r.wazero, m); err != nil || len(out.Output) == 0 {
+	if out, err := r.newInvocation(ctx, call, m.kind).run(r, m); err != nil || len(out.Output) == 0 {
 		t.Errorf("the held module: %+v, %v", out, err)
 	}
 	misses := seen.misses.Load()
@@ -111,7 +112,7 @@ func TestCacheUnderEvictionLoad(t *testing.T) {
 	t.Parallel()
 	var seen tally
 	r := newRuntime(t, Config{CacheBytes: 3 * moduleOverhead, Observer: &seen})
-	const modules, workers, rounds = 12, 8, 100
+	const modules, workers, rounds = 12, 8, 40
 	calls := make([]Call, modules)
 	for i := range calls {
 		calls[i] = callOf(numbered(i))
@@ -226,7 +227,7 @@ func TestCacheLoadEndsWhenNobodyWaits(t *testing.T) {
 		<-entered
 	}
 	// Both must be waiting before the first one leaves.
-	for users := 0; users < 2; {
+	for users := 0; users < 2; runtime.Gosched() {
 		r.modules.mu.Lock()
 		users = r.modules.entries[moduleKey{call.Hash, "1"}].users
 		r.modules.mu.Unlock()
@@ -244,6 +245,54 @@ func TestCacheLoadEndsWhenNobodyWaits(t *testing.T) {
 	if _, err := r.Run(context.Background(), call); err != nil {
 		t.Errorf("after an abandoned load: %v", err)
 	}
+}
+
+// TestFUNC_I4_SlowCompilationHoldsNobodyUp has one slot and one module that takes
+// an hour to compile, as hostile ones can.
+func TestFUNC_I4_SlowCompilationHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRuntime(t, Config{})
+		compiles := 0
+		c := newCache(1<<30, 1, nobody{}, func(wasm []byte) (*module, error) {
+			if string(wasm) == "slow" {
+				compiles++
+				time.Sleep(time.Hour)
+			}
+			return r.compile(hello())
+		})
+		defer c.shutdown()
+		ctx := context.Background()
+		get := func(ctx context.Context, name string) (time.Duration, error) {
+			began := time.Now()
+			_, done, err := c.acquire(ctx, moduleKey{hash([]byte(name)), ""}, func(context.Context) ([]byte, error) { return []byte(name), nil })
+			if err == nil {
+				done()
+			}
+			return time.Since(began), err
+		}
+		slow := make(chan struct{})
+		go func() {
+			defer close(slow)
+			took, err := get(ctx, "slow")
+			if runnel.CodeOf(err) != runnel.CodeUnavailable || took != loadWait {
+				t.Errorf("the slow module: %v after %v", err, took)
+			}
+		}()
+		synctest.Wait()
+		if took, err := get(ctx, "quick"); err != nil || took != slotTime {
+			t.Errorf("another module: %v after %v", err, took)
+		}
+		<-slow
+		impatient, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := get(impatient, "slow"); runnel.CodeOf(err) != runnel.CodeCancelled {
+			t.Errorf("an impatient caller: %v", err)
+		}
+		time.Sleep(time.Hour)
+		if took, err := get(ctx, "slow"); err != nil || took != 0 || compiles != 1 {
+			t.Errorf("when it is compiled: %v after %v, %d compilations", err, took, compiles)
+		}
+	})
 }
 
 func TestCacheKeepsAModuleThatTrapped(t *testing.T) {

@@ -13,6 +13,9 @@ import (
 )
 
 func TestGoGuest(t *testing.T) {
+	if raceEnabled {
+		t.Skip("compiling 4 MB takes minutes under the race detector; small guests go the same way in the other tests")
+	}
 	t.Parallel()
 	r := newRuntime(t, Config{})
 	wasm := buildGoGuest(t)

@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
@@ -52,7 +51,7 @@ func (inv *invocation) context() context.Context {
 }
 
 // run executes the module and frees everything, whatever happens.
-func (inv *invocation) run(r wazero.Runtime, m *module) (out Outcome, err error) {
+func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 	defer func() {
 		// Only bugs and a failed reservation get here: what a guest does, or a
 		// host function under it, is recovered by wazero.
@@ -71,7 +70,7 @@ func (inv *invocation) run(r wazero.Runtime, m *module) (out Outcome, err error)
 		return out, outOfMemory(inv.memory.limit)
 	}
 	ctx := inv.context()
-	instance, err := r.InstantiateModule(ctx, m.compiled, moduleConfig())
+	instance, err := r.wazero.InstantiateModule(ctx, m.compiled, r.instance)
 	if err != nil {
 		return out, inv.failure(err)
 	}

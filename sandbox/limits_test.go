@@ -253,16 +253,24 @@ func TestSleepTakesAsLongAsItSays(t *testing.T) {
 
 func TestFUNC_I4_HundredRunawaysAtOnce(t *testing.T) {
 	r := newRuntime(t, Config{})
-	guests := [][]byte{spin(), recurse(), grow(), sleeper(time.Hour)}
-	codes := []runnel.Code{runnel.CodeTimeout, runnel.CodeStackOverflow, runnel.CodeOutOfMemory, runnel.CodeTimeout}
 	const n = 100
+	kinds := []struct {
+		wasm    []byte
+		timeout time.Duration
+		code    runnel.Code
+	}{
+		{spin(), 500 * time.Millisecond, runnel.CodeTimeout},
+		{sleeper(time.Hour), 500 * time.Millisecond, runnel.CodeTimeout},
+		{recurse(), time.Minute, runnel.CodeStackOverflow},
+		{grow(), time.Minute, runnel.CodeOutOfMemory},
+	}
 	late := make([]time.Duration, n)
 	errs := make([]error, n)
 	var group sync.WaitGroup
 	for i := range n {
 		group.Go(func() {
-			call := callOf(guests[i%len(guests)])
-			call.Timeout = 500 * time.Millisecond
+			call := callOf(kinds[i%len(kinds)].wasm)
+			call.Timeout = kinds[i%len(kinds)].timeout
 			out, err := r.Run(context.Background(), call)
 			errs[i] = err
 			late[i] = out.Duration - call.Timeout
@@ -279,8 +287,8 @@ func TestFUNC_I4_HundredRunawaysAtOnce(t *testing.T) {
 	group.Wait()
 	<-collected
 	for i, err := range errs {
-		if runnel.CodeOf(err) != codes[i%len(guests)] {
-			t.Errorf("guest %d ended with %v, want %s", i%len(guests), err, codes[i%len(guests)])
+		if want := kinds[i%len(kinds)].code; runnel.CodeOf(err) != want {
+			t.Errorf("a guest ended with %v, want %s", err, want)
 		}
 	}
 	if worst := slices.Max(late); worst > slack {

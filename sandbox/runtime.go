@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
@@ -64,9 +65,9 @@ type Outcome struct {
 type Runtime struct {
 	wazero   wazero.Runtime
 	modules  *cache
+	instance wazero.ModuleConfig
 	observer Observer
-	compiles chan struct{} // a slot per compilation that may run at once
-	mapped   atomic.Int64  // bytes of address space of live instances
+	mapped   atomic.Int64 // bytes of address space of live instances
 
 	mu      sync.Mutex
 	closed  bool
@@ -81,8 +82,8 @@ type Runtime struct {
 func New(ctx context.Context, config Config) (*Runtime, error) {
 	r := &Runtime{
 		wazero:   wazero.NewRuntimeWithConfig(ctx, engineConfig()),
+		instance: moduleConfig(),
 		observer: config.Observer,
-		compiles: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		closing:  make(chan struct{}),
 		gone:     make(chan struct{}),
 	}
@@ -93,7 +94,7 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 		config.CacheBytes = DefaultCacheBytes
 	}
 	r.kill = sync.OnceFunc(func() { close(r.closing) })
-	r.modules = newCache(config.CacheBytes, r.observer, r.compile)
+	r.modules = newCache(config.CacheBytes, max(1, runtime.GOMAXPROCS(0)/2), r.observer, r.compile)
 	if err := r.start(ctx); err != nil {
 		_ = r.Close(ctx)
 		return nil, err
@@ -115,37 +116,48 @@ func engineConfig() wazero.RuntimeConfig {
 }
 
 // moduleConfig is how all modules are instantiated: without a name, so that any
-// number can live at once, and without wazero calling _start by itself.
+// number can live at once, and without wazero calling _start by itself. The source
+// of randomness is never read, but without one wazero seeds a generator for every
+// instance, which takes as long as all the rest of a small invocation.
 func moduleConfig() wazero.ModuleConfig {
-	return wazero.NewModuleConfig().WithName("").WithStartFunctions()
+	return wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader)
 }
 
+// closeGrace is how long Close waits for stopped guests: far longer than the bulk
+// instruction that one of them may be in.
+const closeGrace = 5 * time.Second
+
 // Close refuses new calls and waits for the running ones. When ctx ends first it
-// stops them; they end with CodeCancelled. Then it releases everything. A
-// compilation cannot be stopped, so Close can outlast ctx by one. Closing again
-// waits for the same end.
+// stops them; they end with CodeCancelled. Then it releases everything. Closing
+// again waits for the same end.
+//
+// Its one error is that a module was being compiled when ctx ended: that cannot be
+// stopped, so it goes on until the process exits.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
-	first := !r.closed
-	r.closed = true
-	r.mu.Unlock()
-	var err error
-	if first {
+	if !r.closed {
+		r.closed = true
 		go func() {
 			defer close(r.gone)
 			r.calls.Wait()
 			r.modules.shutdown()
-			err = r.wazero.Close(context.WithoutCancel(ctx))
+			_ = r.wazero.Close(context.Background()) // it frees instances, of which there are none, and code
 		}()
 	}
+	r.mu.Unlock()
 	select {
 	case <-r.gone:
+		return nil
 	case <-ctx.Done():
-		r.kill()
-		r.modules.stop(ErrClosed)
-		<-r.gone
 	}
-	return err
+	r.kill()
+	r.modules.stop(ErrClosed)
+	select {
+	case <-r.gone:
+		return nil
+	case <-time.After(closeGrace):
+		return fmt.Errorf("sandbox: a module is still being compiled, exit the process to stop that: %w", context.Cause(ctx))
+	}
 }
 
 // Mapped returns the bytes of address space that live instances reserve: zero when
@@ -174,7 +186,7 @@ func (r *Runtime) Run(ctx context.Context, call Call) (Outcome, error) {
 	}
 	defer done()
 
-	return r.newInvocation(ctx, call, m.kind).run(r.wazero, m)
+	return r.newInvocation(ctx, call, m.kind).run(r, m)
 }
 
 // newInvocation starts the clock of a call.
@@ -205,19 +217,13 @@ const (
 
 // compile turns verified bytes into a module. It is single-threaded on purpose: a
 // panic on one of wazero's compilation workers could not be recovered.
-func (r *Runtime) compile(ctx context.Context, wasm []byte) (*module, error) {
-	select {
-	case r.compiles <- struct{}{}:
-		defer func() { <-r.compiles }()
-	case <-ctx.Done():
-		return nil, cancelled(ctx)
-	}
+func (r *Runtime) compile(wasm []byte) (*module, error) {
 	began := time.Now()
 	m, kind, err := prepare(wasm)
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := r.wazero.CompileModule(ctx, m.Wasm)
+	compiled, err := r.wazero.CompileModule(context.Background(), m.Wasm)
 	if err != nil {
 		return nil, invalidModule(err)
 	}

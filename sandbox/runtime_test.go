@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/runnelhq/runnel"
@@ -92,6 +93,36 @@ func TestCloseStopsCallsWhenItsContextEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCloseDoesNotWaitForACompilation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := New(context.Background(), Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		compile := r.modules.compile
+		r.modules.compile = func(wasm []byte) (*module, error) {
+			time.Sleep(time.Hour)
+			return compile(wasm)
+		}
+		go func() {
+			_, err := run(t, r, hello())
+			if runnel.CodeOf(err) != runnel.CodeCancelled || !errors.Is(err, ErrClosed) {
+				t.Errorf("the waiting call: %v", err)
+			}
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := r.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second+closeGrace {
+			t.Errorf("got %v after %v", err, time.Since(began))
+		}
+		if err := r.Close(context.Background()); err != nil || time.Since(began) != time.Hour {
+			t.Errorf("in the end: %v after %v", err, time.Since(began))
+		}
+	})
 }
 
 // signalling is a call whose channel is closed when the runtime has accepted it.
