@@ -71,8 +71,13 @@ func (m *machine) sheltered(dir string, log *slog.Logger) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
+	root, err := m.openOwn(dir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
 	note := fmt.Sprintf("%s\n\nThe database is there because the account %q, which runs postgres for root,\ncannot enter this directory. To start empty, remove that directory.\n", place, a.name)
-	if err := os.WriteFile(filepath.Join(dir, "location"), []byte(note), 0o644); err != nil {
+	if err := root.WriteFile("location", []byte(note), 0o644); err != nil {
 		return "", err
 	}
 	log.Info("database is kept outside the project: postgres does not run as root and its account cannot enter the project", "data", place, "account", a.name)
@@ -148,6 +153,23 @@ func (m *machine) sweep(parent string, log *slog.Logger) {
 	}
 }
 
+// openOwn opens a directory of this user. Opened, it cannot be exchanged.
+func (m *machine) openOwn(dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Stat(".")
+	if err == nil {
+		err = m.owns(dir, info)
+	}
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
 func (m *machine) owns(dir string, info fs.FileInfo) error {
 	if uid, _ := owner(info); int(uid) != m.uid {
 		return fmt.Errorf("%s belongs to user %d and this is user %d: run as that user, or remove the directory to start empty", dir, uid, m.uid)
@@ -162,7 +184,7 @@ func (m *machine) lockHome(dir string) (_ *home, err error) {
 		return nil, err
 	}
 	h := &home{dir: dir}
-	if h.root, err = os.OpenRoot(dir); err != nil {
+	if h.root, err = m.openOwn(dir); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -170,13 +192,6 @@ func (m *machine) lockHome(dir string) (_ *home, err error) {
 			h.close()
 		}
 	}()
-	info, err := h.root.Stat(".")
-	if err != nil {
-		return nil, err
-	}
-	if err := m.owns(dir, info); err != nil {
-		return nil, err
-	}
 	mode := fs.FileMode(0o700)
 	if m.uid == 0 {
 		mode = 0o711 // postgres's account passes through to data

@@ -72,7 +72,9 @@ func (m *machine) install(ctx context.Context, log *slog.Logger, major int) erro
 	argv = append(argv, "sh", "-c", fmt.Sprintf(p.script, p.named(major)))
 	log.Info("no PostgreSQL here: installing it with the system's package manager, which takes a minute", "command", strings.Join(argv, " "))
 	begin := time.Now()
-	if err := m.run(ctx, argv...); err != nil {
+	// Not interrupted: a package manager that is killed leaves the system's
+	// packages half installed.
+	if err := m.run(context.WithoutCancel(ctx), argv...); err != nil {
 		log.Warn("the package manager could not install PostgreSQL", "error", err)
 		return fmt.Errorf("%s: %w", p.program, err)
 	}

@@ -305,3 +305,15 @@ func TestShelterName(t *testing.T) {
 		t.Error("two directories, one name")
 	}
 }
+
+func TestInstall_IsNotInterrupted(t *testing.T) {
+	m := bareMachine(t, 0, "apt-get")
+	ctx, cancel := context.WithCancel(t.Context())
+	m.run = func(ctx context.Context, _ ...string) error {
+		cancel()
+		return ctx.Err()
+	}
+	if err := m.install(ctx, slog.New(slog.DiscardHandler), 0); err != nil {
+		t.Errorf("the package manager would be killed half-way: %v", err)
+	}
+}
