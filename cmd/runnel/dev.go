@@ -62,7 +62,6 @@ type dev struct {
 
 	state  state
 	client *client
-	tries  []try
 }
 
 // say tells what happens.
@@ -211,6 +210,9 @@ func (d *dev) develop(ctx context.Context) error {
 	}
 	w := newWatcher(root)
 	d.deployAll(ctx, w, dirs)
+	if ctx.Err() != nil {
+		return nil
+	}
 	d.greet(dirs)
 	d.say("Watching %s for changes; Ctrl-C stops everything.", root)
 	return w.watch(ctx, func(dirs []string) { d.deployAll(ctx, w, dirs) })
@@ -287,7 +289,10 @@ func (d *dev) deploy(ctx context.Context, dir string) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A first build can take a minute; silence would look like a hang.
+	slow := time.AfterFunc(2*time.Second, func() { d.say("%s: still building", f.Name) })
 	built, err := f.build(ctx, d.err)
+	slow.Stop()
 	if err != nil {
 		return nil, err
 	}
@@ -309,7 +314,6 @@ func (d *dev) deploy(ctx context.Context, dir string) (*folder, error) {
 	}
 	d.say("%s %s: version %d, %d KB, %s", fn.Name, what, fn.Version, len(built.wasm)>>10, time.Since(start).Round(time.Millisecond))
 	d.warn(fn)
-	d.tries = append(d.tries, f.Try...)
 	return f, nil
 }
 
@@ -334,7 +338,12 @@ Runnel runs at %s
 		return
 	}
 	order := []string{"http", "sql", "database", "schedule"}
-	tries := slices.Clone(d.tries)
+	var tries []try
+	for _, dir := range dirs {
+		if f, err := readFolder(dir); err == nil { // otherwise it has been told
+			tries = append(tries, f.Try...)
+		}
+	}
 	slices.SortStableFunc(tries, func(a, b try) int { return slices.Index(order, a.Trigger) - slices.Index(order, b.Trigger) })
 	if len(tries) > 0 {
 		fmt.Fprint(d.out, "\nTry, in another terminal:\n")

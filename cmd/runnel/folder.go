@@ -150,7 +150,7 @@ func buildGo(ctx context.Context, dir string, progress io.Writer) ([]byte, error
 		return nil, fmt.Errorf("%s: go build failed: %w", dir, err)
 	}
 	wasm, err := os.ReadFile(out)
-	if errors.Is(err, fs.ErrNotExist) {
+	if err == nil && !bytes.HasPrefix(wasm, []byte("\x00asm")) { // the archive of a library
 		return nil, fmt.Errorf("%s: the Go package is not a main package: write \"package main\"", dir)
 	}
 	return wasm, err

@@ -47,17 +47,44 @@ func (t *tool) logsCommand() *cobra.Command {
 			if since != "" {
 				q.Set("since", since)
 			}
+			var f *follower
+			if follow {
+				// What is there already is not news, except for the page
+				// below, which comes after: nothing can fall in between.
+				f = &follower{client: c, name: args[0], status: status, seen: make(map[attempt]time.Time)}
+				if _, err := f.news(cmd.Context()); err != nil {
+					return err
+				}
+			}
 			page, err := c.invocations(cmd.Context(), args[0], q)
 			if err != nil {
 				return err
 			}
-			if err := t.writeInvocations(page.Invocations); err != nil {
+			if err := t.writeInvocations(page.Invocations); err != nil || !follow {
 				return err
 			}
-			if !follow {
-				return nil
+			for _, inv := range page.Invocations {
+				f.seen[attempt{inv.ID, inv.Attempt}] = inv.CreatedAt
 			}
-			return t.follow(cmd.Context(), c, args[0], status, page.Invocations)
+			tick := time.NewTicker(followInterval)
+			defer tick.Stop()
+			for {
+				select {
+				case <-cmd.Context().Done():
+					return nil
+				case <-tick.C:
+				}
+				news, err := f.news(cmd.Context())
+				if cmd.Context().Err() != nil {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				if err := t.writeInvocations(news); err != nil {
+					return err
+				}
+			}
 		},
 	}
 	flags := cmd.Flags()
@@ -79,65 +106,50 @@ func (c *client) invocations(ctx context.Context, name string, q url.Values) (in
 	return page, err
 }
 
-// follow shows every attempt once, as it ends.
-func (t *tool) follow(ctx context.Context, c *client, name, status string, known []runnel.Invocation) error {
-	type key struct {
-		id      string
-		attempt int
+// attempt is the key of a log row.
+type attempt struct {
+	id string
+	n  int
+}
+
+// follower finds the attempts that have ended since it last looked.
+type follower struct {
+	client       *client
+	name, status string
+	seen         map[attempt]time.Time // when each was made
+}
+
+// news returns the log rows of the last minutes that are new, newest first.
+func (f *follower) news(ctx context.Context) ([]runnel.Invocation, error) {
+	since := time.Now().Add(-followWindow)
+	q := url.Values{"limit": {"500"}, "since": {since.UTC().Format(time.RFC3339)}}
+	if f.status != "" {
+		q.Set("status", f.status)
 	}
-	shown := make(map[key]time.Time)
-	start := time.Now().Add(-followWindow)
-	for _, inv := range known {
-		shown[key{inv.ID, inv.Attempt}] = inv.CreatedAt
+	var fresh []runnel.Invocation
+	for range followPages {
+		page, err := f.client.invocations(ctx, f.name, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, inv := range page.Invocations {
+			k := attempt{inv.ID, inv.Attempt}
+			if _, ok := f.seen[k]; !ok {
+				f.seen[k] = inv.CreatedAt
+				fresh = append(fresh, inv)
+			}
+		}
+		if page.NextCursor == "" {
+			break
+		}
+		q.Set("cursor", page.NextCursor)
 	}
-	first := true
-	tick := time.NewTicker(followInterval)
-	defer tick.Stop()
-	for {
-		since := time.Now().Add(-followWindow)
-		if since.Before(start) {
-			since = start
-		}
-		q := url.Values{"limit": {"500"}, "since": {since.UTC().Format(time.RFC3339)}}
-		if status != "" {
-			q.Set("status", status)
-		}
-		var fresh []runnel.Invocation
-		for range followPages {
-			page, err := c.invocations(ctx, name, q)
-			if err != nil {
-				return err
-			}
-			for _, inv := range page.Invocations {
-				k := key{inv.ID, inv.Attempt}
-				if _, ok := shown[k]; !ok {
-					shown[k] = inv.CreatedAt
-					fresh = append(fresh, inv)
-				}
-			}
-			if page.NextCursor == "" {
-				break
-			}
-			q.Set("cursor", page.NextCursor)
-		}
-		// What was there before the first page was asked for is not news.
-		if !first {
-			if err := t.writeInvocations(fresh); err != nil {
-				return err
-			}
-		}
-		first = false
-		for k, created := range shown {
-			if created.Before(since.Add(-followWindow)) {
-				delete(shown, k)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+	for k, created := range f.seen {
+		if created.Before(since.Add(-time.Minute)) { // since was rounded
+			delete(f.seen, k)
 		}
 	}
+	return fresh, nil
 }
 
 // writeInvocations writes a page, which comes newest first, oldest first.

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/runnelhq/runnel/internal/guests"
+)
+
+// devServer is a runnel dev that a test started.
+type devServer struct {
+	t        *testing.T
+	out, err buffer
+	stop     context.CancelFunc
+	code     chan int
+}
+
+func startDev(t *testing.T, args ...string) *devServer {
+	t.Helper()
+	s := &devServer{t: t, code: make(chan int, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	go func() {
+		s.code <- run(ctx, append([]string{"dev"}, args...), streams{strings.NewReader(""), &s.out, &s.err})
+	}()
+	t.Cleanup(cancel)
+	s.says("Watching")
+	return s
+}
+
+// says waits for text on either output.
+func (s *devServer) says(text string) {
+	s.t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for !strings.Contains(s.out.String()+s.err.String(), text) {
+		select {
+		case code := <-s.code:
+			s.t.Fatalf("runnel dev ended with %d:\n%s%s", code, s.out.String(), s.err.String())
+		default:
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("runnel dev did not say %q:\n%s%s", text, s.out.String(), s.err.String())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (s *devServer) end() {
+	s.t.Helper()
+	s.stop()
+	select {
+	case code := <-s.code:
+		if code != 0 {
+			s.t.Errorf("runnel dev ended with %d:\n%s", code, s.err.String())
+		}
+	case <-time.After(time.Minute):
+		s.t.Fatal("runnel dev did not end")
+	}
+}
+
+// TestDev walks through a first day with Runnel, its own Postgres included.
+func TestDev(t *testing.T) {
+	alone(t)
+	// The default port is taken, by us if by nobody else.
+	if l, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil {
+		defer l.Close()
+	}
+	write(t, "functions/echo/runnel.json", `{"config":{"verify_jwt":false,"environment":{"API_KEY":"sk-live-4242424242"}},"sql":"../demo.sql",
+		"try":[{"trigger":"schedule","command":"{{runnel}} logs echo"},{"trigger":"http","command":"curl {{url}}/functions/v1/echo"}]}`)
+	write(t, "functions/echo/echo.wasm", string(guests.Echo()))
+	write(t, "functions/broken/runnel.json", `{"nmae":"x"}`)
+	write(t, "functions/demo.sql", "create table if not exists public.seen (n int);\ninsert into public.seen values (1);")
+
+	dev := startDev(t)
+	for _, text := range []string{"is taken; using", "echo is deployed: version 1", "functions/broken: not deployed", `"nmae"`, "functions/demo.sql: run", "/riverui/"} {
+		dev.says(text)
+	}
+	if out := dev.out.String(); strings.Index(out, "# http") > strings.Index(out, "# schedule") || !strings.Contains(out, "curl http://127.0.0.1:") || strings.Contains(out, "{{") {
+		t.Errorf("commands to try:\n%s", out)
+	}
+	must := func(stdin string, args ...string) string {
+		t.Helper()
+		out, errs, code := command(t, stdin, args...)
+		if code != 0 {
+			t.Fatalf("runnel %s: exit code %d: %s%s", strings.Join(args, " "), code, out, errs)
+		}
+		return out
+	}
+
+	// HTTP.
+	if out := must("", "invoke", "echo", "-d", `{"n": 1}`); !strings.Contains(out, `"body":{"n": 1}`) || !strings.Contains(out, `"role":"anon"`) {
+		t.Errorf("invoke: %s", out)
+	}
+	if out := must("from stdin", "invoke", "echo", "-d", "-"); !strings.Contains(out, `"body":"from stdin"`) {
+		t.Errorf("invoke with standard input: %s", out)
+	}
+	write(t, "body.json", `[1]`)
+	var answer answer
+	if err := json.Unmarshal([]byte(must("", "invoke", "echo", "-d", "@body.json", "--json")), &answer); err != nil || answer.Status != 200 || answer.InvocationID == "" {
+		t.Errorf("invoke --json: %+v, %v", answer, err)
+	}
+	if _, errs, code := command(t, "", "invoke", "nope"); code != 1 || !strings.Contains(errs, "FunctionNotFound") {
+		t.Errorf("invoke of nothing: %d %s", code, errs)
+	}
+	if out := must("", "logs", "echo"); strings.Count(out, "success") != 3 {
+		t.Errorf("logs: %s", out)
+	}
+	if out := must("", "logs", "echo", "--json", "--limit", "1"); strings.Count(out, "\n") != 1 || !json.Valid([]byte(out)) || strings.Contains(out, "sk-live") {
+		t.Errorf("logs --json: %s", out)
+	}
+	if out := must("", "list"); !strings.Contains(out, "echo") || !strings.Contains(out, "by anyone") {
+		t.Errorf("list: %s", out)
+	}
+
+	// SQL.
+	if out := must("", "sql", "select n, null as nothing from public.seen; select runnel.invoke('echo')"); !strings.Contains(out, "(1 row)") {
+		t.Errorf("sql: %s", out)
+	}
+	if out := must("select 1.50::numeric as a, true as b, '{\"c\": 1}'::jsonb as c, 'x' as d, null as e", "sql", "-", "--json"); !strings.Contains(strings.Join(strings.Fields(out), ""), `[1.50,true,{"c":1},"x",null]`) {
+		t.Errorf("sql --json: %s", out)
+	}
+	if _, errs, code := command(t, "", "sql", "select 1;\nselect nope"); code != 1 || !strings.Contains(errs, "42703") || !strings.Contains(errs, "line 2") {
+		t.Errorf("sql with an error: %d %s", code, errs)
+	}
+
+	// Another deploy, by hand.
+	write(t, "more/tell.wasm", string(guests.Tell("MY_TOKEN")))
+	if out := must("", "deploy", "more/tell.wasm", "--env", "MY_TOKEN=token-1234567890", "--timeout", "500ms"); !strings.Contains(out, "tell is deployed as version 1") {
+		t.Errorf("deploy: %s", out)
+	}
+	if _, errs, code := command(t, "", "deploy", "more/tell.wasm", "--create-only"); code != 1 || !strings.Contains(errs, "AlreadyExists") {
+		t.Errorf("deploy --create-only: %d %s", code, errs)
+	}
+	if _, errs, code := command(t, "", "deploy", "more/tell.wasm", "--env", "MY_TOKEN"); code != 2 {
+		t.Errorf("deploy --env without a value: %d %s", code, errs)
+	}
+	if _, errs, code := command(t, "", "deploy", "more/tell.wasm", "--timeout", "soon"); code != 1 || !strings.Contains(errs, "InvalidRequest") {
+		t.Errorf("deploy with a bad timeout: %d %s", code, errs)
+	}
+	must("", "invoke", "tell")
+	if out := must("", "logs", "tell"); !strings.Contains(out, "***REDACTED***") || strings.Contains(out, "token-1234567890") {
+		t.Errorf("logs of a told secret: %s", out)
+	}
+
+	// Keys.
+	user := strings.TrimSpace(must("", "keys", "--role", "authenticated", "--sub", "user-1", "--expires", "1h"))
+	if out := must("", "invoke", "echo", "--key", user); !strings.Contains(out, `"user_id":"user-1","role":"authenticated"`) {
+		t.Errorf("invoke as a user: %s", out)
+	}
+	if _, _, code := command(t, "", "keys", "--role", "owner"); code != 2 {
+		t.Errorf("keys of a role that is none: %d", code)
+	}
+	var keys map[string]string
+	if err := json.Unmarshal([]byte(must("", "keys", "--json")), &keys); err != nil || len(keys) != 2 {
+		t.Errorf("keys: %v, %v", keys, err)
+	}
+
+	// A change is deployed, and so is one that mends what was broken.
+	write(t, "functions/echo/echo.wasm", string(guests.Answer(`"changed"`)))
+	dev.says("echo is deployed: version 2")
+	if out := must("", "invoke", "echo"); out != "changed\n" {
+		t.Errorf("after the change: %q", out)
+	}
+	write(t, "functions/broken/runnel.json", `{"name":"mended"}`)
+	write(t, "functions/broken/m.wasm", string(guests.Answer(`{"statusCode":404,"body":"not here"}`)))
+	dev.says("mended is deployed: version 1")
+	if out, errs, code := command(t, "", "invoke", "mended"); code != 1 || out != "not here\n" || !strings.Contains(errs, "404") {
+		t.Errorf("an answer of 404: %d %q %s", code, out, errs)
+	}
+
+	// Everything is there after a restart, and nothing gets a new version.
+	before, err := readState(stateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev.end()
+	if _, errs, code := command(t, "", "list"); code != 1 || !strings.Contains(errs, "nothing answers") {
+		t.Errorf("list after the end: %d %s", code, errs)
+	}
+	dev = startDev(t)
+	dev.says("echo is unchanged: version 2")
+	after, err := readState(stateDir)
+	if err != nil || after.AdminToken != before.AdminToken || after.JWTSecret != before.JWTSecret {
+		t.Errorf("the secrets changed: %v", err)
+	}
+	if out := must("", "invoke", "echo", "--key", user); out != "changed\n" {
+		t.Errorf("after the restart: %q", out)
+	}
+	if out := must("", "sql", "select count(*) from public.seen"); !strings.Contains(out, "3") {
+		t.Errorf("demo.sql ran at the start, at the change and at the restart: %s", out)
+	}
+	dev.end()
+}
+
+func TestSecretsOfDevArePrivateAndStrong(t *testing.T) {
+	alone(t)
+	d := &dev{tool: &tool{}}
+	if err := os.MkdirAll(stateDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.settings(stateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := d.settings(stateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.JWTSecret) < 32 || s.JWTSecret == s.AdminToken || s.JWTSecret == other.JWTSecret {
+		t.Error("the secrets are not random")
+	}
+	if err := d.keep(stateDir, s); err != nil {
+		t.Fatal(err)
+	}
+	again, err := d.settings(stateDir)
+	if err != nil || again.JWTSecret != s.JWTSecret || again.AdminToken != s.AdminToken {
+		t.Errorf("the secrets were not kept: %v", err)
+	}
+	claims := jwt.MapClaims{}
+	if _, err := jwt.ParseWithClaims(d.state.AnonKey, claims, func(*jwt.Token) (any, error) { return []byte(s.JWTSecret), nil },
+		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired()); err != nil || claims["role"] != "anon" {
+		t.Errorf("anon key: %v, %v", claims, err)
+	}
+	if _, err := os.Stat(filepath.Join(stateDir, stateFile)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnAskedForPortIsNotReplaced(t *testing.T) {
+	alone(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	d := &dev{tool: &tool{streams: streams{err: new(buffer)}}, host: "127.0.0.1"}
+	t.Setenv("PORT", "set")
+	if _, err := d.listen(t.Context(), port); err == nil || !strings.Contains(err.Error(), "set PORT") {
+		t.Errorf("error %v, want one that says to set PORT", err)
+	}
+	t.Setenv("PORT", "")
+	free, err := d.listen(t.Context(), port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+}

@@ -1,0 +1,141 @@
+package process_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/runnelhq/runnel/internal/pgtest"
+	"github.com/runnelhq/runnel/internal/process"
+	"github.com/runnelhq/runnel/internal/settings"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// load makes settings as the commands do.
+func load(t *testing.T, environ ...string) settings.Settings {
+	t.Helper()
+	s, err := settings.Load(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func quiet(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+// get asks until the server answers with status.
+func get(t *testing.T, url string, status int) string {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		res, err := http.Get(url)
+		if err == nil {
+			b, readErr := io.ReadAll(res.Body)
+			res.Body.Close()
+			if readErr == nil && res.StatusCode == status {
+				return string(b)
+			}
+			err = fmt.Errorf("%d %s", res.StatusCode, b)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", url, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestWebAndWorkerStartAndStop(t *testing.T) {
+	t.Parallel()
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	metrics := listen(t)
+	port := metrics.Addr().(*net.TCPAddr).Port
+	metrics.Close()
+	s := load(t, "DATABASE_URL="+pgtest.Database(t), fmt.Sprintf("METRICS_PORT=%d", port), "RUNNEL_WORKERS=2",
+		"RUNNEL_ADMIN_TOKEN=0123456789abcdef", "RUNNEL_JWT_SECRET=0123456789abcdef0123456789abcdef")
+	l := listen(t)
+	p := process.New(s, quiet(t))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- process.Run(ctx, p.Metrics, p.Work, func(ctx context.Context) error { return p.Web(ctx, l) })
+	}()
+	get(t, "http://"+l.Addr().String()+"/readyz", 200)
+	if body := get(t, fmt.Sprintf("http://127.0.0.1:%d/metrics", port), 200); !strings.Contains(body, "runnel_invocations_in_flight") || !strings.Contains(body, "go_goroutines") {
+		t.Errorf("metrics: %.300s", body)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+}
+
+func TestADatabaseThatIsNotMigratedIsRefused(t *testing.T) {
+	t.Parallel()
+	p := process.New(load(t, "DATABASE_URL="+pgtest.Empty(t)), quiet(t))
+	for name, start := range map[string]func(context.Context) error{
+		"worker": p.Work,
+		"web":    func(ctx context.Context) error { return p.Web(ctx, listen(t)) },
+	} {
+		if err := start(t.Context()); err == nil || !strings.Contains(err.Error(), "runnel migrate") {
+			t.Errorf("%s: error %v, want one that says to run runnel migrate", name, err)
+		}
+	}
+}
+
+func TestFUNC_S1_ADatabaseThatIsNotThereIsNamedWithoutItsPassword(t *testing.T) {
+	t.Parallel()
+	p := process.New(load(t, "DATABASE_URL=postgres://someone:hunter2-hunter2@127.0.0.1:1/db"), quiet(t))
+	err := p.Work(t.Context())
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error %v, want one without the password", err)
+	}
+}
+
+func TestListenSaysWhichSettingToChange(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	again, err := process.Listen(t.Context(), "PORT", l.Addr().(*net.TCPAddr).Port)
+	if err == nil {
+		again.Close()
+		t.Fatal("two listeners on one port")
+	}
+	if !strings.Contains(err.Error(), "set PORT") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRunEndsAllWhenOneFails(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	ended := make(chan struct{})
+	err := process.Run(t.Context(),
+		func(context.Context) error { return broken },
+		func(ctx context.Context) error { <-ctx.Done(); close(ended); return nil })
+	if !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	<-ended
+}
