@@ -64,7 +64,7 @@ func TestMigrate_AsAnOwnerWithoutAnyOtherRight(t *testing.T) {
 	}
 	execute(t, admin, fmt.Sprintf(`ALTER DATABASE %s OWNER TO %s`, strings.TrimPrefix(u.Path, "/"), owner))
 	t.Cleanup(func() {
-		execute(t, admin, fmt.Sprintf(`ALTER DATABASE %s OWNER TO CURRENT_USER`, strings.TrimPrefix(u.Path, "/")))
+		cleanup(t, admin, fmt.Sprintf(`ALTER DATABASE %s OWNER TO CURRENT_USER`, strings.TrimPrefix(u.Path, "/")))
 	})
 	u.User = url.UserPassword(owner, "secret-"+owner)
 

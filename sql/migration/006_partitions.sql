@@ -25,10 +25,11 @@ BEGIN
   FOREACH parent IN ARRAY '{invocation_events,function_invocations,invocation_responses}'::text[] LOOP
     FOR day IN SELECT current_date + n FROM generate_series(-1, days) AS n LOOP
       part := parent || '_' || to_char(day, 'YYYYMMDD');
-      CONTINUE WHEN to_regclass('runnel.' || part) IS NOT NULL;
-      -- Another caller may have been first: look again once the lock is ours.
+      CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = 'runnel'::regnamespace);
+      -- Another caller may have been first: look again once the lock is ours. In
+      -- the table, not by to_regclass, whose cache an advisory lock does not renew.
       PERFORM pg_advisory_xact_lock(hashtextextended('runnel.partitions', 0));
-      CONTINUE WHEN to_regclass('runnel.' || part) IS NOT NULL;
+      CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE relname = part AND relnamespace = 'runnel'::regnamespace);
       low := day::timestamptz;
       high := (day + 1)::timestamptz;
       EXECUTE format('LOCK TABLE runnel.%I IN ACCESS EXCLUSIVE MODE', parent || '_default');

@@ -3,7 +3,7 @@
 -- $4, $5, $6 created_at, id, attempt of the last row of the page before, or null
 -- $7 int rows
 SELECT id, attempt, created_at, function_id, function_name, version, wasm_hash, trigger, status, job_id, user_id, role,
-       duration_ms, queue_ms, memory_peak, fuel, error_code, error_message, environment, logs, result,
+       duration_ms, queue_ms, memory_peak, fuel, error_code, error_message, environment, logs, result::text,
        request_id, traceparent, started_at, finished_at
 FROM runnel.function_invocations
 WHERE ($1::uuid IS NULL OR function_id = $1)
