@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -96,8 +98,9 @@ func (a *authenticator) verify(token string) (runnel.Caller, error) {
 	if err != nil {
 		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token is not valid: it cannot be decoded")
 	}
-	if strings.Contains(string(raw), `\u0000`) {
-		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token is not valid: a claim contains a NUL character, which Postgres cannot store")
+	// One such token would fail the statement that enqueues many callers' calls.
+	if !utf8.Valid(raw) || bytes.Contains(raw, []byte(`\u0000`)) {
+		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token is not valid: a claim is not UTF-8 or contains a NUL character, which Postgres cannot store")
 	}
 	sub, _ := claims["sub"].(string)
 	return runnel.Caller{Role: role, UserID: sub, Claims: raw}, nil

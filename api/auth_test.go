@@ -1,8 +1,11 @@
 package api
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,6 +38,14 @@ func mintWith(t testing.TB, method jwt.SigningMethod, key any, claims jwt.MapCla
 		t.Fatal(err)
 	}
 	return token
+}
+
+// signRaw signs bytes that no JWT library would.
+func signRaw(payload string) string {
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
+	mac := hmac.New(sha256.New, []byte(testJWTSecret))
+	mac.Write([]byte(text))
+	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 func withHeaders(kv ...string) *http.Request {
@@ -103,6 +114,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 		"role only as Role":    {mint(t, jwt.MapClaims{"Role": "service_role"}), runnel.CodeUnauthorized},
 		"claims of another":    {parts[0] + "." + strings.Split(mint(t, with("role", "service_role")), ".")[1] + "." + parts[2], runnel.CodeUnauthorized},
 		"NUL in a claim":       {mint(t, with("name", "a\x00b")), runnel.CodeUnauthorized},
+		"claims are not UTF-8": {signRaw("{\"role\":\"authenticated\",\"exp\":9999999999,\"name\":\"\xff\"}"), runnel.CodeUnauthorized},
 		"not a token":          {"nonsense", runnel.CodeUnauthorized},
 		"four parts":           {valid + ".x", runnel.CodeUnauthorized},
 		"empty":                {"", runnel.CodeUnauthorized},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -73,8 +74,18 @@ type errorBody struct {
 }
 
 // writeError answers with err. An error that is not a *runnel.Error is logged
-// and shown as internal: its text was not written for the caller.
+// and shown as internal: its text was not written for the caller. When the
+// caller has hung up, there is nobody to answer and nothing has failed.
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	switch cause := context.Cause(r.Context()); {
+	case errors.Is(cause, errStopping):
+		var ours *runnel.Error
+		if !errors.As(err, &ours) || errors.Is(err, context.Canceled) {
+			err = runnel.Errorf(runnel.CodeUnavailable, "this server is restarting: send the request again")
+		}
+	case cause != nil && errors.Is(err, context.Canceled):
+		return
+	}
 	e := explain(err, w.Header().Get(headerRequestID))
 	status := failureOf(e.Code).status
 	if cause := errors.Unwrap(e); status >= 500 && cause != nil {

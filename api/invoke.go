@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -167,11 +166,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 // invokeFailed answers for an invocation that has been handed over, so that only
 // some codes say whether it ran.
 func (s *Server) invokeFailed(w http.ResponseWriter, r *http.Request, id string, err error) {
-	switch {
-	case errors.Is(err, errStopping):
+	if errors.Is(err, errStopping) {
 		err = runnel.Errorf(runnel.CodeWaitTimeout, "this server is restarting; the run goes on: read it at /admin/v1/invocations/%s", id)
-	case errors.Is(err, context.Canceled):
-		return // the caller hung up; the run goes on
 	}
 	if failureOf(runnel.CodeOf(err)).unrun {
 		w.Header().Set(headerRelayError, "true")

@@ -19,7 +19,7 @@ func TestRequestID(t *testing.T) {
 			t.Errorf("%q became %q, want a new id", refused, got)
 		}
 	}
-	if requestID("") == requestID("") {
+	if first, second := requestID(""), requestID(""); first == second {
 		t.Error("two requests got the same id")
 	}
 }

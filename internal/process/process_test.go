@@ -139,3 +139,21 @@ func TestRunEndsAllWhenOneFails(t *testing.T) {
 	}
 	<-ended
 }
+
+func TestStoppingDuringTheStartIsNoFailure(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	err := process.Run(ctx, func(ctx context.Context) error {
+		stop()
+		<-ctx.Done()
+		return fmt.Errorf("start: %w", ctx.Err())
+	})
+	if err != nil {
+		t.Errorf("error %v, want none", err)
+	}
+	// What goes wrong at the end is one.
+	broken := errors.New("broken")
+	if err := process.Run(ctx, func(context.Context) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+}

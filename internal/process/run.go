@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,11 +19,17 @@ func Signals() context.Context {
 }
 
 // Run runs tasks together until all have returned. The first that fails ends the
-// others.
+// others. A task that was still starting when ctx ended has not failed.
 func Run(ctx context.Context, tasks ...func(context.Context) error) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
 	for _, task := range tasks {
-		group.Go(func() error { return task(ctx) })
+		group.Go(func() error {
+			err := task(groupCtx)
+			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+				return nil
+			}
+			return err
+		})
 	}
 	return group.Wait()
 }
