@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -205,46 +204,41 @@ func TestCacheDoesNotRememberLoadErrors(t *testing.T) {
 }
 
 func TestCacheLoadEndsWhenNobodyWaits(t *testing.T) {
-	t.Parallel()
-	r := newRuntime(t, Config{})
-	call := callOf(hello())
-	load := call.Load
-	entered, ended := make(chan struct{}), make(chan struct{})
-	call.Load = func(ctx context.Context) ([]byte, error) {
-		close(entered)
-		<-ctx.Done()
-		close(ended)
-		return nil, ctx.Err()
-	}
-	first, stopFirst := context.WithCancel(context.Background())
-	second, stopSecond := context.WithCancel(context.Background())
-	var group sync.WaitGroup
-	for _, ctx := range []context.Context{first, second} {
-		group.Go(func() {
-			_, err := r.Run(ctx, call)
-			wantCancelled(t, err)
-		})
-		<-entered
-	}
-	// Both must be waiting before the first one leaves.
-	for users := 0; users < 2; runtime.Gosched() {
-		r.modules.mu.Lock()
-		users = r.modules.entries[moduleKey{call.Hash, "1"}].users
-		r.modules.mu.Unlock()
-	}
-	stopFirst()
-	select {
-	case <-ended:
-		t.Error("the load ended although one caller still waits")
-	case <-time.After(20 * time.Millisecond):
-	}
-	stopSecond()
-	<-ended
-	group.Wait()
-	call.Load = load
-	if _, err := r.Run(context.Background(), call); err != nil {
-		t.Errorf("after an abandoned load: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRuntime(t, Config{})
+		call := callOf(hello())
+		load := call.Load
+		ended := make(chan struct{})
+		call.Load = func(ctx context.Context) ([]byte, error) {
+			<-ctx.Done()
+			close(ended)
+			return nil, ctx.Err()
+		}
+		first, stopFirst := context.WithCancel(context.Background())
+		second, stopSecond := context.WithCancel(context.Background())
+		var group sync.WaitGroup
+		for _, ctx := range []context.Context{first, second} {
+			group.Go(func() {
+				_, err := r.Run(ctx, call)
+				wantCancelled(t, err)
+			})
+		}
+		synctest.Wait()
+		stopFirst()
+		synctest.Wait()
+		select {
+		case <-ended:
+			t.Error("the load ended although one caller still waits")
+		default:
+		}
+		stopSecond()
+		<-ended
+		group.Wait()
+		call.Load = load
+		if _, err := r.Run(context.Background(), call); err != nil {
+			t.Errorf("after an abandoned load: %v", err)
+		}
+	})
 }
 
 // TestFUNC_I4_SlowCompilationHoldsNobodyUp has one slot and one module that takes
