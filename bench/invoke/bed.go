@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -110,10 +111,13 @@ func (b *bed) addPostgres(ctx context.Context, url string) error {
 		if _, err := conn.Exec(ctx, `INSERT INTO job (args) VALUES ('{"name":"bench"}')`); err != nil {
 			return err
 		}
+		// Another caller may have taken this one's job; its own is still to come.
 		var id int64
-		if err := conn.QueryRow(ctx, `UPDATE job SET state = 'running' WHERE id = (
-			SELECT id FROM job WHERE state = 'available' ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING id`).Scan(&id); err != nil {
-			return err
+		for err := pgx.ErrNoRows; errors.Is(err, pgx.ErrNoRows); {
+			if err = conn.QueryRow(ctx, `UPDATE job SET state = 'running' WHERE id = (
+				SELECT id FROM job WHERE state = 'available' ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING id`).Scan(&id); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
 		}
 		_, err = conn.Exec(ctx, `WITH l AS (INSERT INTO log (job_id, result) VALUES ($1, '"hello"'))
 			UPDATE job SET state = 'completed' WHERE id = $1`, id)

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/api"
 	"github.com/runnelhq/runnel/internal/settings"
 	"github.com/runnelhq/runnel/jobs"
@@ -30,19 +31,27 @@ import (
 // 30 s after they asked it to stop.
 const stopTimeout = 25 * time.Second
 
+const (
+	// startPatience is how long a process waits for a migrated database before
+	// it gives up and leaves starting again to the platform.
+	startPatience = 30 * time.Second
+	readyInterval = 250 * time.Millisecond
+)
+
 // Process is what web and worker share in one operating system process.
 type Process struct {
 	settings settings.Settings
 	log      *slog.Logger
 	registry *prometheus.Registry
 	metrics  *jobs.Metrics
+	patience time.Duration // startPatience, less in tests
 }
 
 // New returns a Process with its own metrics registry.
 func New(s settings.Settings, log *slog.Logger) *Process {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return &Process{settings: s, log: log, registry: reg, metrics: jobs.NewMetrics(reg)}
+	return &Process{settings: s, log: log, registry: reg, metrics: jobs.NewMetrics(reg), patience: startPatience}
 }
 
 // Listen opens a TCP port on every interface, or says what to do about it.
@@ -149,11 +158,38 @@ func (p *Process) open(ctx context.Context, name string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.Ready(ctx); err != nil {
+	if err := p.ready(ctx, db); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("the database is not ready (run runnel migrate first): %w", err)
+		return nil, fmt.Errorf("the database was not ready after %s (was runnel migrate run?): %w", p.patience, err)
 	}
 	return db, nil
+}
+
+// ready waits until the database can be reached and is migrated: a process
+// runner starts release, web and worker at once, and a machine that boots may
+// have its database up last.
+func (p *Process) ready(ctx context.Context, db *sql.DB) error {
+	err := db.Ready(ctx)
+	if err == nil || runnel.CodeOf(err) != runnel.CodeUnavailable {
+		return err
+	}
+	p.log.Info("waiting for the database", "at_most", p.patience, "reason", err)
+	end := time.NewTimer(p.patience)
+	defer end.Stop()
+	again := time.NewTicker(readyInterval)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-end.C:
+			return err
+		case <-again.C:
+		}
+		if err = db.Ready(ctx); err == nil || runnel.CodeOf(err) != runnel.CodeUnavailable {
+			return err
+		}
+	}
 }
 
 // workerID is unique among live workers: two containers may have the same host

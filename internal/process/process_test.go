@@ -15,6 +15,7 @@ import (
 	"github.com/runnelhq/runnel/internal/pgtest"
 	"github.com/runnelhq/runnel/internal/process"
 	"github.com/runnelhq/runnel/internal/settings"
+	"github.com/runnelhq/runnel/sql"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -91,6 +92,7 @@ func TestWebAndWorkerStartAndStop(t *testing.T) {
 func TestADatabaseThatIsNotMigratedIsRefused(t *testing.T) {
 	t.Parallel()
 	p := process.New(load(t, "DATABASE_URL="+pgtest.Empty(t)), quiet(t))
+	p.SetPatience(time.Millisecond)
 	for name, start := range map[string]func(context.Context) error{
 		"worker": p.Work,
 		"web":    func(ctx context.Context) error { return p.Web(ctx, listen(t)) },
@@ -101,9 +103,58 @@ func TestADatabaseThatIsNotMigratedIsRefused(t *testing.T) {
 	}
 }
 
+// A process runner starts release, web and worker at once.
+func TestADatabaseThatIsBeingMigratedIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Empty(t)
+	waiting := make(chan struct{})
+	p := process.New(load(t, "DATABASE_URL="+url, "RUNNEL_WORKERS=2"), slog.New(signal{quiet(t).Handler(), "waiting for the database", waiting}))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Work(ctx) }()
+	<-waiting
+	if err := sql.Migrate(t.Context(), url, quiet(t)); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open(t.Context(), url, sql.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for n := 0; n == 0; {
+		if n, err = db.LiveWorkers(t.Context(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+}
+
+// signal closes seen at the first record with that message.
+type signal struct {
+	slog.Handler
+	message string
+	seen    chan struct{}
+}
+
+func (s signal) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s signal) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == s.message {
+		close(s.seen)
+	}
+	if !s.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return s.Handler.Handle(ctx, r)
+}
+
 func TestFUNC_S1_ADatabaseThatIsNotThereIsNamedWithoutItsPassword(t *testing.T) {
 	t.Parallel()
 	p := process.New(load(t, "DATABASE_URL=postgres://someone:hunter2-hunter2@127.0.0.1:1/db"), quiet(t))
+	p.SetPatience(time.Millisecond)
 	err := p.Work(t.Context())
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error %v, want one without the password", err)

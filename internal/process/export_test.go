@@ -1,0 +1,6 @@
+package process
+
+import "time"
+
+// SetPatience replaces how long the process waits for its database.
+func (p *Process) SetPatience(d time.Duration) { p.patience = d }
