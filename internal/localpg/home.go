@@ -59,6 +59,9 @@ func (m *machine) sheltered(dir string, log *slog.Logger) (string, error) {
 			return "", err
 		}
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { // before the question: the umask has a say
+		return "", err
+	}
 	a, err := m.unprivileged()
 	if err != nil {
 		return "", err
@@ -67,10 +70,10 @@ func (m *machine) sheltered(dir string, log *slog.Logger) (string, error) {
 	if err != nil || ok {
 		return dir, err
 	}
-	place := filepath.Join(m.shelter, shelterName(dir))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := m.makeShared(m.shelter); err != nil {
 		return "", err
 	}
+	place := filepath.Join(m.shelter, shelterName(dir))
 	root, err := m.openOwn(dir)
 	if err != nil {
 		return "", err
@@ -82,6 +85,14 @@ func (m *machine) sheltered(dir string, log *slog.Logger) (string, error) {
 	}
 	log.Info("database is kept outside the project: postgres does not run as root and its account cannot enter the project", "data", place, "account", a.name)
 	return place, nil
+}
+
+// makeShared makes a directory that root's stand-in can enter whatever the umask.
+func (m *machine) makeShared(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil || m.uid != 0 {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
 }
 
 // shelterName makes one name of a path: its end for people, a hash for the rest.

@@ -108,7 +108,12 @@ func runInstaller(ctx context.Context, argv ...string) error {
 
 // lockStore lets one process at a time install or download.
 func (m *machine) lockStore(ctx context.Context) (unlock func(), err error) {
-	if err := os.MkdirAll(m.store, 0o755); err != nil {
+	if m.uid == 0 {
+		if err := m.makeShared(m.shelter); err != nil { // the store is in it
+			return nil, err
+		}
+	}
+	if err := m.makeShared(m.store); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(m.store, "lock"), os.O_RDWR|os.O_CREATE, 0o600)

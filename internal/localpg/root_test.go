@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -75,6 +76,22 @@ func TestStart_AsRootWherePostgresCannotEnter(t *testing.T) {
 		stop(t, s)
 	}
 	t.Error("the second start did not find the first one's data")
+}
+
+func TestStart_AsRootWithTightUmask(t *testing.T) {
+	needRoot(t)
+	parent := openDir(t)
+	before := syscall.Umask(0o077)
+	defer syscall.Umask(before)
+	m := thisMachine()
+	m.shelter = filepath.Join(parent, "shelter")
+	m.store = filepath.Join(m.shelter, "programs")
+	s, err := m.start(t.Context(), Options{Dir: filepath.Join(parent, ".runnel", "postgres"), Fast: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, s)
+	query(t, s.URL(database), "SELECT 1")
 }
 
 func TestStart_AsRootTemporaryWherePostgresCannotEnter(t *testing.T) {
