@@ -25,7 +25,7 @@
 -- Nobody but its owner can give a type a cast, and the table's columns cannot
 -- change while a statement writes to it.
 CREATE FUNCTION runnel.foreign_type(relation oid) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
   reason text;
 BEGIN
@@ -60,7 +60,7 @@ END $$;
 -- Logs that an event was not delivered: one row for each statement and reason,
 -- however many rows the statement changed.
 CREATE FUNCTION runnel.skip(f runnel.functions, trigger text, code text, message text) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql AS $$
   INSERT INTO runnel.function_invocations
     (id, attempt, created_at, function_id, function_name, version, trigger, status, role, error_code, error_message, finished_at)
   VALUES (md5(concat_ws('/', (f).id, trigger, code, message, pg_current_xact_id(), statement_timestamp()))::uuid,
@@ -71,18 +71,18 @@ $$;
 
 -- Everything of an event but the rows, as text before and after them.
 CREATE FUNCTION runnel.change_head(schema_name text, table_name text, operation text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
   SELECT '{"trigger":"database","schema":' || to_json(schema_name) || ',"table":' || to_json(table_name)
       || ',"operation":' || to_json(operation)
 $$;
 CREATE FUNCTION runnel.change_tail() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
   SELECT ',"timestamp":"' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
       || '","transaction_id":' || pg_current_xact_id() || '}'
 $$;
 
 -- The statement-level trigger function, for ordinary tables and for TRUNCATE.
--- Arguments: function id, granularity, trigger id, time of creation.
+-- Arguments: function id, granularity, trigger id, time of creation, kind of table.
 --
 -- Old and new rows are paired by position. Postgres adds both images of a row to
 -- the two transition tables in one step, so the n-th of one belongs to the n-th
@@ -208,14 +208,15 @@ BEGIN
   IF NOT FOUND THEN
     RETURN NULL;
   END IF;
-  -- In a partition this is a copy of the trigger that someone made on its
-  -- parent: name the table that they named.
-  SELECT t.tgparentid INTO up FROM pg_trigger t WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;
-  WHILE up <> 0 LOOP
-    SELECT t.tgparentid, n.nspname, c.relname INTO up, on_schema, on_table
-    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE t.oid = up;
-  END LOOP;
+  IF TG_ARGV[4] = 'partitioned' THEN
+    -- This is a copy of the trigger, in a partition: name the table that was named.
+    SELECT t.tgparentid INTO up FROM pg_trigger t WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;
+    WHILE up <> 0 LOOP
+      SELECT t.tgparentid, n.nspname, c.relname INTO up, on_schema, on_table
+      FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE t.oid = up;
+    END LOOP;
+  END IF;
   IF NOT f.enabled THEN
     PERFORM runnel.skip(f, 'database', 'FunctionNotFound',
       format('function %s is disabled: %s on %I.%I was not delivered', f.name, TG_OP, on_schema, on_table));
@@ -246,7 +247,7 @@ END $$;
 
 -- runnel_<function>_<operation>, shortened where Postgres would cut it off.
 CREATE FUNCTION runnel.trigger_name(function text, operation text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE WHEN octet_length(function) <= 47 THEN format('runnel_%s_%s', function, lower(operation))
          ELSE format('runnel_%s_%s_%s', left(function, 38), left(md5(function), 8), lower(operation)) END
 $$;
@@ -339,7 +340,7 @@ BEGIN
     EXECUTE format('DROP TRIGGER %I ON %s', name, target);
   END LOOP;
   FOREACH operation IN ARRAY wanted LOOP
-    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH %s %s EXECUTE FUNCTION runnel.%I(%L, %L, %L, %L)',
+    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH %s %s EXECUTE FUNCTION runnel.%I(%L, %L, %L, %L, %L)',
       runnel.trigger_name(function, operation), operation, target,
       CASE WHEN by_row OR operation = 'TRUNCATE' THEN ''
            WHEN operation = 'INSERT' THEN 'REFERENCING NEW TABLE AS new_rows'
@@ -348,7 +349,7 @@ BEGIN
       CASE WHEN by_row AND operation <> 'TRUNCATE' THEN 'ROW' ELSE 'STATEMENT' END,
       CASE WHEN condition IS NOT NULL THEN 'WHEN (' || condition || ')' ELSE '' END,
       CASE WHEN by_row AND operation <> 'TRUNCATE' THEN 'on_change_row' ELSE 'on_change_rows' END,
-      function_id, granularity, trigger_id, clock_timestamp());
+      function_id, granularity, trigger_id, clock_timestamp(), CASE rel.relkind WHEN 'p' THEN 'partitioned' ELSE 'plain' END);
   END LOOP;
   RETURN regexp_replace(runnel.trigger_name(function, 'x'), '_x$', '');
 END $$;
@@ -394,7 +395,7 @@ FROM (
          substring(pg_get_triggerdef(g.oid) FROM ' WHEN \((.*)\) EXECUTE FUNCTION runnel\.on_change_row\(') AS condition
   FROM pg_trigger g
   WHERE g.tgfoid IN ('runnel.on_change_rows'::regproc, 'runnel.on_change_row'::regproc)
-    AND g.tgparentid = 0 AND g.tgnargs = 4
+    AND g.tgparentid = 0 AND g.tgnargs = 5
 ) t
 JOIN runnel.functions f ON f.id::text = t.arg[1]
 JOIN pg_class c ON c.oid = t.tgrelid

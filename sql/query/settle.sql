@@ -5,6 +5,10 @@
 -- meanwhile is left alone and its place is not in the answer. A job whose
 -- cancellation was asked for is not retried (River's own rule).
 --
+-- The setting tells the trigger on river_job that these rows are logged here. It
+-- is set before the update because the update waits for it, row by row, and it
+-- ends with the transaction.
+--
 -- $1 bigint[] jobs  $2 int[] attempts  $3 text[] states  $4 float8[] seconds until a retry
 -- $5 uuid[] ids  $6 uuid[] functions  $7 text[] function names  $8 int[] versions  $9 text[] hashes
 -- $10 text[] triggers  $11 text[] statuses  $12 text[] user ids  $13 text[] roles
@@ -13,12 +17,12 @@
 -- $23 text[] request ids  $24 text[] traceparents  $25 timestamptz[] started  $26 timestamptz[] finished
 -- $27 boolean[] a waiter wants the raw result  $28 bytea[] raw results
 WITH attempts AS (
-  SELECT * FROM unnest(
+  SELECT * FROM (SELECT set_config('runnel.settling', 'on', true) AS settling) s, unnest(
     $1::bigint[], $2::int[], $3::text[], $4::float8[], $5::uuid[], $6::uuid[], $7::text[], $8::int[], $9::text[],
     $10::text[], $11::text[], $12::text[], $13::text[], $14::float8[], $15::float8[], $16::bigint[], $17::bigint[],
     $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::timestamptz[], $26::timestamptz[],
     $27::boolean[], $28::bytea[]) WITH ORDINALITY
-  AS a(job_id, attempt, state, retry_in, id, function_id, function_name, version, wasm_hash,
+  AS u(job_id, attempt, state, retry_in, id, function_id, function_name, version, wasm_hash,
     trigger, status, user_id, role, duration_ms, queue_ms, memory_peak, fuel,
     error_code, error_message, environment, logs, result, request_id, traceparent, started_at, finished_at,
     respond, response, place)
@@ -30,7 +34,7 @@ WITH attempts AS (
     errors       = CASE WHEN a.error_code IS NULL THEN j.errors
                    ELSE array_append(j.errors, jsonb_build_object('at', now(), 'attempt', a.attempt, 'error', a.error_code || ': ' || a.error_message, 'trace', '')) END
   FROM attempts a
-  WHERE j.id = a.job_id AND j.attempt = a.attempt AND j.state = 'running'
+  WHERE j.id = a.job_id AND j.attempt = a.attempt AND j.state = 'running' AND a.settling = 'on'
   RETURNING a.place, j.created_at, j.state IN ('cancelled', 'completed', 'discarded') AS final
 ), logged AS (
   INSERT INTO runnel.function_invocations
