@@ -7,6 +7,11 @@
 // it to a worker and back, result.go turns the result into a response, and
 // errors.go does so where there is none.
 //
+// Not built yet, and answered with 404 or 400 rather than ignored: triggers,
+// schedules and their ticks over HTTP (use runnel.create_trigger and
+// runnel.schedule in SQL), secrets, stats, replay, cancel, /console/,
+// Idempotency-Key, and limits on concurrency and rate.
+//
 // Nothing secret leaves through here: environments are redacted on the way out,
 // credentials never enter an event, and neither tokens nor bodies nor query
 // strings are logged.

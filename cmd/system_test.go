@@ -101,26 +101,39 @@ func (p *process) output() string {
 	return p.out.String()
 }
 
+// start runs bin/api or bin/worker as the Procfile does.
 func (s *system) start(name string, env ...string) *process {
 	s.t.Helper()
-	p := &process{done: make(chan struct{})}
-	p.cmd = exec.Command(filepath.Join(bin, name))
-	p.cmd.Env = append(os.Environ(), append([]string{
+	return s.run(exec.Command(filepath.Join(bin, name)), append([]string{
 		"DATABASE_URL=" + s.url, "RUNNEL_ADMIN_TOKEN=" + adminToken, "RUNNEL_JWT_SECRET=" + jwtSecret, "RUNNEL_WORKERS=16",
-	}, env...)...)
-	p.cmd.Stdout, p.cmd.Stderr = p, p
-	if err := p.cmd.Start(); err != nil {
+	}, env...))
+}
+
+// spawn runs bin/runnel with args in a folder.
+func (s *system) spawn(dir string, args []string, env ...string) *process {
+	s.t.Helper()
+	cmd := exec.Command(filepath.Join(bin, "runnel"), args...)
+	cmd.Dir = dir
+	return s.run(cmd, env)
+}
+
+func (s *system) run(cmd *exec.Cmd, env []string) *process {
+	s.t.Helper()
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = p, p
+	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	go func() {
-		p.cmd.Wait()
+		cmd.Wait()
 		close(p.done)
 	}()
 	s.t.Cleanup(func() {
-		p.cmd.Process.Kill()
+		cmd.Process.Kill()
 		<-p.done
 		if s.t.Failed() {
-			s.t.Logf("output of %s:\n%s", name, p.output())
+			s.t.Logf("output of %s:\n%s", filepath.Base(cmd.Path), p.output())
 		}
 	})
 	return p
