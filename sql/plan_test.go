@@ -29,6 +29,7 @@ func TestPlans_UseIndexes(t *testing.T) {
 	b.exec(`INSERT INTO runnel.invocation_responses (id, created_at, status) SELECT id, created_at, 'success' FROM runnel.invocation_events`)
 	b.exec(`INSERT INTO runnel.function_invocations (id, attempt, created_at, function_id, function_name, trigger, status, role, finished_at)
 		SELECT id, 1, created_at, function_id, 'hello', 'http', CASE WHEN random() < 0.05 THEN 'timeout' ELSE 'success' END, 'anon', now() FROM runnel.invocation_events`)
+	b.exec(`INSERT INTO runnel.invocation_responses (id, created_at, status) SELECT gen_random_uuid(), now() + (g % 5 - 1) * interval '1 day', 'success' FROM generate_series(1, 60000) g`)
 	old := b.oldDay(20)
 	b.exec(`INSERT INTO runnel.invocation_responses (id, created_at, status) SELECT gen_random_uuid(), $1, 'success' FROM generate_series(1, 1000)`, old)
 	b.exec(`ANALYZE`)
