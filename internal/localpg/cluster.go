@@ -84,30 +84,28 @@ func (c *cluster) create(ctx context.Context) (string, error) {
 	if _, err := run(ctx, c.command("initdb", args...), c.account); err != nil {
 		return "", err
 	}
-	if err := c.sql(ctx, fresh, "CREATE DATABASE "+database); err != nil {
-		return "", err
-	}
-	password, err := c.newPassword(ctx, fresh)
+	password, err := c.newPassword(ctx, fresh, "CREATE DATABASE "+database)
 	if err != nil {
 		return "", err
 	}
 	return password, root.Rename(fresh, "data")
 }
 
-func (c *cluster) newPassword(ctx context.Context, data string) (string, error) {
+// newPassword sets a random password, and runs other statements in the same go.
+func (c *cluster) newPassword(ctx context.Context, data string, others ...string) (string, error) {
 	password := rand.Text()
-	if err := c.sql(ctx, data, "ALTER ROLE "+superuser+" PASSWORD '"+password+"'"); err != nil {
+	if err := c.sql(ctx, data, append(others, "ALTER ROLE "+superuser+" PASSWORD '"+password+"'")...); err != nil {
 		return "", err
 	}
 	return password, c.home.root.WriteFile("password", []byte(password), 0o600)
 }
 
-// sql runs one statement without a server, by postgres's single-user mode. It
-// comes by standard input, so a password in it is in no process list.
-func (c *cluster) sql(ctx context.Context, data, statement string) error {
+// sql runs statements without a server, by postgres's single-user mode. They come
+// by standard input, a line each, so a password in them is in no process list.
+func (c *cluster) sql(ctx context.Context, data string, statements ...string) error {
 	args := append([]string{"--single", "-D", c.home.path(data), "-c", "exit_on_error=on"}, c.settings()...)
 	cmd := c.command("postgres", append(args, "postgres")...)
-	cmd.Stdin = strings.NewReader(statement + "\n")
+	cmd.Stdin = strings.NewReader(strings.Join(statements, "\n") + "\n")
 	_, err := run(ctx, cmd, c.account)
 	return err
 }

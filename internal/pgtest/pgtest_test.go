@@ -191,7 +191,7 @@ func TestKilledProcess_LeavesNoServer(t *testing.T) {
 }
 
 func BenchmarkDatabase(b *testing.B) {
-	Empty(b) // starts the server
+	Database(b) // starts the server and makes the template
 	for b.Loop() {
 		if err := shared.create(b.Context(), "runnel_bench", shared.template); err != nil {
 			b.Fatal(err)
