@@ -58,7 +58,7 @@ func (s *Server) postFunction(w http.ResponseWriter, r *http.Request) {
 	}
 	u, err := readUpload(w, r)
 	if err == nil {
-		err = checkNoMask(u.Config)
+		err = checkConfig(u.Config)
 	}
 	if err != nil {
 		writeError(w, r, s.log, err)
@@ -108,7 +108,7 @@ func (s *Server) patchFunction(w http.ResponseWriter, r *http.Request) {
 		err = c.Check()
 	}
 	if err == nil {
-		err = checkNoMask(c)
+		err = checkConfig(c)
 	}
 	if err != nil {
 		writeError(w, r, s.log, err)

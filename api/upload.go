@@ -109,15 +109,18 @@ func uploadError(err error) error {
 	return runnel.Errorf(runnel.CodeInvalidRequest, "the multipart form could not be read: send it again").Because(fmt.Errorf("read upload: %w", err))
 }
 
-// checkNoMask refuses an environment that was read from us and is being written
-// back: its secrets would be overwritten by their masks.
-func checkNoMask(c runnel.Config) error {
-	if c.Environment == nil {
-		return nil
+// checkConfig refuses what would not do what it says.
+func checkConfig(c runnel.Config) error {
+	if c.MaxConcurrency != nil && *c.MaxConcurrency > 0 {
+		return runnel.Errorf(runnel.CodeInvalidRequest, "max_concurrency is not enforced in this version: leave it out or send 0, and bound concurrency with RUNNEL_WORKERS")
 	}
-	for k, v := range *c.Environment {
-		if v == redact.Mask {
-			return runnel.Errorf(runnel.CodeInvalidRequest, "the value of environment key %s is the mask that stands for a secret: send the secret itself", k)
+	if c.Environment != nil {
+		for k, v := range *c.Environment {
+			// It was read from us and is being written back: the secret
+			// would be overwritten by its mask.
+			if v == redact.Mask {
+				return runnel.Errorf(runnel.CodeInvalidRequest, "the value of environment key %s is the mask that stands for a secret: send the secret itself", k)
+			}
 		}
 	}
 	return nil

@@ -131,9 +131,19 @@ func TestOversizedBodiesAreNotRead(t *testing.T) {
 func TestMasksAreNotWrittenBack(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"API_KEY": redact.Mask}
-	err := checkNoMask(runnel.Config{Environment: &env})
+	err := checkConfig(runnel.Config{Environment: &env})
 	if err == nil || !strings.Contains(err.Error(), "API_KEY") {
 		t.Errorf("error %v, want one that names API_KEY", err)
+	}
+}
+
+func TestWhatIsNotEnforcedIsRefused(t *testing.T) {
+	t.Parallel()
+	for n, refused := range map[int]bool{0: false, 1: true} {
+		err := checkConfig(runnel.Config{MaxConcurrency: &n})
+		if (err != nil) != refused {
+			t.Errorf("max_concurrency %d: error %v", n, err)
+		}
 	}
 }
 

@@ -24,7 +24,6 @@ func (t *tool) deployCommand() *cobra.Command {
 		verifyJWT   bool
 		enabled     bool
 		attempts    int
-		concurrency int
 		createOnly  bool
 	)
 	cmd := &cobra.Command{
@@ -61,7 +60,6 @@ the first deploy.`,
 			set("verify-jwt", "verify_jwt", verifyJWT)
 			set("enabled", "enabled", enabled)
 			set("max-attempts", "max_attempts", attempts)
-			set("max-concurrency", "max_concurrency", concurrency)
 			environment, err := parseEnv(env)
 			if err != nil {
 				return err
@@ -108,7 +106,6 @@ the first deploy.`,
 	flags.BoolVar(&verifyJWT, "verify-jwt", true, "HTTP calls need a valid token")
 	flags.BoolVar(&enabled, "enabled", true, "the function can be called")
 	flags.IntVar(&attempts, "max-attempts", 0, "how often it is tried, 0: by trigger")
-	flags.IntVar(&concurrency, "max-concurrency", 0, "how many may run at once, 0: unlimited")
 	flags.BoolVar(&createOnly, "create-only", false, "fail if the function exists")
 	return cmd
 }

@@ -69,6 +69,12 @@ func (s *devServer) end() {
 // TestDev walks through a first day with Runnel, its own Postgres included.
 func TestDev(t *testing.T) {
 	alone(t)
+	t.Cleanup(func() { // for root the database may be elsewhere (see package localpg)
+		if note, err := os.ReadFile(".runnel/postgres/location"); err == nil {
+			place, _, _ := strings.Cut(string(note), "\n")
+			os.RemoveAll(place)
+		}
+	})
 	// The default port is taken, by us if by nobody else.
 	if l, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil {
 		defer l.Close()
