@@ -49,6 +49,8 @@ func (m *module) code() []byte {
 	}
 	out := appendU32(make([]byte, 0, len(m.b)*5/4), uint32(len(m.functions)))
 	b := &body{m: m}
+	e := &estimator{m: m}
+	total := int64(0)
 	for i := range m.functions {
 		f := &m.functions[i]
 		b.f, b.typ = f, m.types[m.funcTypes[int(m.importedFuncs)+i]]
@@ -61,6 +63,17 @@ func (m *module) code() []byte {
 		header = appendU32(header, uint32(len(runs)))
 		for _, r := range runs {
 			header = append(appendU32(header, r.n), r.typ)
+		}
+		work := e.function(b.typ, int(f.locals)+int(b.extraLocals()), b.out)
+		total += work
+		if work > m.limits.FunctionWork {
+			m.failAt(int(f.start), OverLimit, "function %d would take too long to compile (%d of %d units): build with optimisation, or split it into smaller functions", int(m.importedFuncs)+i, work, m.limits.FunctionWork)
+		}
+		if total > m.limits.Work {
+			m.failAt(int(f.start), OverLimit, "the module would take too long to compile (over %d units): build with optimisation, and without what the function does not use", m.limits.Work)
+		}
+		if m.err != nil {
+			return nil
 		}
 		out = appendU32(out, uint32(len(header)+len(b.out)))
 		out = append(append(out, header...), b.out...)

@@ -22,6 +22,8 @@ type Limits struct {
 	MemoryPages   uint32 // declared minimum of the memory, pages of 64 KiB
 	Globals       int    // globals
 	DataSegments  int    // data segments
+	FunctionWork  int64  // estimated work of compiling one function, in units of 0.5 us or 400 bytes
+	Work          int64  // estimated work of compiling the module
 	NameBytes     int    // function names kept for stack traces; larger sections are dropped
 }
 
@@ -40,7 +42,7 @@ func DefaultLimits() Limits {
 		BodyBytes:     2 << 20,
 		Locals:        50_000,
 		LocalsTotal:   2_000_000,
-		Nesting:       1_000,
+		Nesting:       5_000,
 		BranchTargets: 10_000,
 		BranchTotal:   500_000,
 		Tables:        10,
@@ -49,6 +51,8 @@ func DefaultLimits() Limits {
 		MemoryPages:   8192,
 		Globals:       10_000,
 		DataSegments:  100_000,
+		FunctionWork:  2_500_000,
+		Work:          30_000_000,
 		NameBytes:     1 << 20,
 	}
 }

@@ -21,6 +21,9 @@ const (
 
 const magic = "\x00asm\x01\x00\x00\x00"
 
+// tickType is the type of the tick import.
+var tickType = FuncType{Params: I32, Results: I32}
+
 // module is a module on its way through Rewrite. Sections are decoded, checked
 // and written anew one by one; function bodies are scanned first and written
 // when all of them are known, because a call costs what its callee costs.
@@ -206,6 +209,17 @@ func (m *module) typeOfFunc(x uint32) FuncType {
 		return FuncType{}
 	}
 	return m.types[m.funcTypes[x]]
+}
+
+// typeOfShifted is the type of the function that has index x in the output.
+func (m *module) typeOfShifted(x uint32) FuncType {
+	switch {
+	case x < m.importedFuncs:
+		return m.typeOfFunc(x)
+	case x == m.importedFuncs:
+		return tickType
+	}
+	return m.typeOfFunc(x - 1)
 }
 
 func (m *module) importSection() {
@@ -501,7 +515,7 @@ func (m *module) constant(out []byte) []byte {
 
 // write assembles the output.
 func (m *module) write() {
-	tick := m.typeOf(FuncType{Params: I32, Results: I32})
+	tick := m.typeOf(tickType)
 	code := m.code() // may append types
 
 	types := appendU32(nil, uint32(len(m.types)))
