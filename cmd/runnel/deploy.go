@@ -68,7 +68,10 @@ the first deploy.`,
 			if name != "" {
 				f.Name = name
 			}
-			d, err := f.build(cmd.Context(), t.err)
+			if err := f.build(cmd.Context(), t.err); err != nil {
+				return err
+			}
+			d, err := f.load(cmd.Context(), t.err)
 			if err != nil {
 				return err
 			}

@@ -259,8 +259,7 @@ func (d *dev) ready(ctx context.Context) error {
 func (d *dev) deployAll(ctx context.Context, w *watcher, dirs []string) {
 	var files []string
 	for _, dir := range dirs {
-		f, err := d.deploy(ctx, dir)
-		w.deployed(dir)
+		f, err := d.deploy(ctx, w, dir)
 		if ctx.Err() != nil {
 			return
 		}
@@ -283,15 +282,25 @@ func (d *dev) deployAll(ctx context.Context, w *watcher, dirs []string) {
 
 // deploy makes a new version of a function, unless its module is the current one
 // already: then only its configuration is set, so that restarts make no versions.
-func (d *dev) deploy(ctx context.Context, dir string) (*folder, error) {
+func (d *dev) deploy(ctx context.Context, w *watcher, dir string) (*folder, error) {
 	start := time.Now()
+	// Before anything is read, so that what changes from now on is a change.
+	w.deploying(dir)
 	f, err := readFolder(dir)
 	if err != nil {
 		return nil, err
 	}
 	// A first build can take a minute; silence would look like a hang.
 	slow := time.AfterFunc(2*time.Second, func() { d.say("%s: still building", f.Name) })
-	built, err := f.build(ctx, d.err)
+	defer slow.Stop()
+	if len(f.Build) > 0 {
+		if err := f.build(ctx, d.err); err != nil {
+			return nil, err
+		}
+		// What the build wrote is not a change.
+		w.deploying(dir)
+	}
+	built, err := f.load(ctx, d.err)
 	slow.Stop()
 	if err != nil {
 		return nil, err

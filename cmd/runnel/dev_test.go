@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +33,10 @@ func startDev(t *testing.T, args ...string) *devServer {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	go func() {
+		defer close(s.code)
 		s.code <- run(ctx, append([]string{"dev"}, args...), streams{strings.NewReader(""), &s.out, &s.err})
 	}()
-	t.Cleanup(cancel)
+	t.Cleanup(s.end) // before its folder is removed
 	s.says("Watching")
 	return s
 }
@@ -53,12 +58,13 @@ func (s *devServer) says(text string) {
 	}
 }
 
+// end stops runnel dev and waits for it. It may be called again.
 func (s *devServer) end() {
 	s.t.Helper()
 	s.stop()
 	select {
-	case code := <-s.code:
-		if code != 0 {
+	case code, first := <-s.code:
+		if first && code != 0 {
 			s.t.Errorf("runnel dev ended with %d:\n%s", code, s.err.String())
 		}
 	case <-time.After(time.Minute):
@@ -204,6 +210,44 @@ func TestDev(t *testing.T) {
 		t.Errorf("demo.sql ran at the start, at the change and at the restart: %s", out)
 	}
 	dev.end()
+}
+
+// A change made while a deploy is under way must not be taken for what was
+// deployed, and what a build command writes must not be taken for a change.
+func TestChangesDuringADeployAreNoticed(t *testing.T) {
+	alone(t)
+	write(t, "plain/runnel.json", "{}")
+	write(t, "plain/m.wasm", "old")
+	write(t, "built/runnel.json", `{"build":["cp","src","m.wasm"]}`)
+	write(t, "built/src", "source")
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"code":"FunctionNotFound"}`)
+			return
+		}
+		write(t, "plain/m.wasm", "newer")
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprint(w, `{"name":"f","version":1}`)
+	}))
+	defer srv.Close()
+	d := &dev{tool: &tool{streams: streams{err: new(buffer)}}, client: &client{base: srv.URL}}
+	w := newWatcher(".")
+	for _, dir := range []string{"built", "plain"} {
+		if _, err := d.deploy(t.Context(), w, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for range 2 { // the first look waits for the files to settle
+		var err error
+		if got, err = w.changed(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(got, []string{"plain"}) {
+		t.Errorf("changed: %v, want only plain", got)
+	}
 }
 
 func TestSecretsOfDevArePrivateAndStrong(t *testing.T) {

@@ -93,18 +93,23 @@ func (f *folder) sqlFile() string {
 	return filepath.Join(f.dir, f.SQL)
 }
 
-// build makes the module: it runs the build command, if any, and then takes
-// "module", else the folder's Go package, else its only .wasm file. What the
-// compilers say goes to progress.
-func (f *folder) build(ctx context.Context, progress io.Writer) (deployment, error) {
-	d := deployment{name: f.Name, config: f.Config}
-	if len(f.Build) > 0 {
-		cmd := exec.CommandContext(ctx, f.Build[0], f.Build[1:]...)
-		cmd.Dir, cmd.Stdout, cmd.Stderr = f.dir, progress, progress
-		if err := cmd.Run(); err != nil {
-			return d, fmt.Errorf("%s: build command %q failed: %w", f.dir, strings.Join(f.Build, " "), err)
-		}
+// build runs the folder's build command, if any. What it says goes to progress.
+func (f *folder) build(ctx context.Context, progress io.Writer) error {
+	if len(f.Build) == 0 {
+		return nil
 	}
+	cmd := exec.CommandContext(ctx, f.Build[0], f.Build[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = f.dir, progress, progress
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: build command %q failed: %w", f.dir, strings.Join(f.Build, " "), err)
+	}
+	return nil
+}
+
+// load gets the module: "module", else the folder's Go package, compiled outside
+// of the folder, else its only .wasm file. What the compiler says goes to progress.
+func (f *folder) load(ctx context.Context, progress io.Writer) (deployment, error) {
+	d := deployment{name: f.Name, config: f.Config}
 	var err error
 	if f.Module != "" {
 		d.file = filepath.Join(f.dir, f.Module)

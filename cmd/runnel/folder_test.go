@@ -80,7 +80,11 @@ func TestModuleOfAFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		var progress buffer
-		d, err := f.build(t.Context(), &progress)
+		err = f.build(t.Context(), &progress)
+		var d deployment
+		if err == nil {
+			d, err = f.load(t.Context(), &progress)
+		}
 		if c.says == "" && (err != nil || string(d.wasm) != c.want) || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: %q, %v; want %q or an error saying %q", name, d.wasm, err, c.want, c.says)
 		}
@@ -101,7 +105,7 @@ func TestGoFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	var progress buffer
-	d, err := f.build(t.Context(), &progress)
+	d, err := f.load(t.Context(), &progress)
 	if err != nil || !strings.HasPrefix(string(d.wasm), "\x00asm") {
 		t.Errorf("%.8q, %v\n%s", d.wasm, err, progress.String())
 	}
@@ -109,11 +113,11 @@ func TestGoFolder(t *testing.T) {
 		t.Errorf("the build left %v in the folder", left)
 	}
 	write(t, filepath.Join(dir, "main.go"), "package main\n\nfunc main() { undefined() }\n")
-	if _, err := f.build(t.Context(), &progress); err == nil || !strings.Contains(progress.String(), "undefined: undefined") {
+	if _, err := f.load(t.Context(), &progress); err == nil || !strings.Contains(progress.String(), "undefined: undefined") {
 		t.Errorf("broken source: error %v, progress %q", err, progress.String())
 	}
 	write(t, filepath.Join(dir, "main.go"), "package notmain\n")
-	if _, err := f.build(t.Context(), &progress); err == nil || !strings.Contains(err.Error(), "package main") {
+	if _, err := f.load(t.Context(), &progress); err == nil || !strings.Contains(err.Error(), "package main") {
 		t.Errorf("not a main package: error %v", err)
 	}
 }
@@ -162,8 +166,8 @@ func TestWatcher(t *testing.T) {
 	dir := files(t, map[string]string{"a/runnel.json": `{"sql":"../x.sql"}`, "a/.git/HEAD": "1", "b/runnel.json": `{}`, "x.sql": "select 1"})
 	w := newWatcher(dir)
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
-	w.deployed(a)
-	w.deployed(b)
+	w.deploying(a)
+	w.deploying(b)
 	look := func(want ...string) {
 		t.Helper()
 		got, err := w.changed()
@@ -179,19 +183,19 @@ func TestWatcher(t *testing.T) {
 	look() // an editor may still be writing
 	look(a)
 	look(a) // until it is deployed
-	w.deployed(a)
+	w.deploying(a)
 	look()
 	write(t, filepath.Join(dir, "x.sql"), "select 22")
 	look()
 	look(a)
-	w.deployed(a)
+	w.deploying(a)
 	write(t, filepath.Join(dir, "c/runnel.json"), "{}")
 	look()
 	look(filepath.Join(dir, "c"))
 	if err := os.Remove(filepath.Join(a, "main.go")); err != nil {
 		t.Fatal(err)
 	}
-	w.deployed(filepath.Join(dir, "c"))
+	w.deploying(filepath.Join(dir, "c"))
 	look()
 	look(a)
 }

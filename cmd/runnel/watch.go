@@ -58,7 +58,7 @@ func takeSnapshot(dir string, also ...string) snapshot {
 // watcher notices changed function folders below root.
 type watcher struct {
 	root string
-	seen map[string]snapshot // as of the last deploy, by folder
+	seen map[string]snapshot // as the last deploy saw it, by folder
 	last map[string]snapshot // as of the last look
 }
 
@@ -66,8 +66,8 @@ func newWatcher(root string) *watcher {
 	return &watcher{root: root, seen: make(map[string]snapshot), last: make(map[string]snapshot)}
 }
 
-// deployed notes what a folder looks like now, after its build.
-func (w *watcher) deployed(dir string) { w.seen[dir] = w.look(dir) }
+// deploying notes what a folder looks like now, when a deploy begins to read it.
+func (w *watcher) deploying(dir string) { w.seen[dir] = w.look(dir) }
 
 func (w *watcher) look(dir string) snapshot {
 	var also []string
