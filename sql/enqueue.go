@@ -20,40 +20,76 @@ type Enqueue struct {
 	Respond     bool // a waiter wants the raw result: Settle keeps it for Responses
 }
 
+// check finds what would make the database refuse the statement, and with it the
+// other items.
+func (e Enqueue) check() error {
+	switch {
+	case !uuid.MatchString(e.ID):
+		return runnel.Errorf(runnel.CodeInvalidRequest, "invocation id %.80q is not a UUID: make one with NewID", e.ID)
+	case e.Caller.Role != runnel.RoleAnon && e.Caller.Role != runnel.RoleAuthenticated && e.Caller.Role != runnel.RoleService:
+		return runnel.Errorf(runnel.CodeInvalidRequest, "role %.80q cannot run a function: use anon, authenticated or service_role", e.Caller.Role)
+	case e.Caller.Claims != nil && !jsonHolds(e.Caller.Claims):
+		return runnel.Errorf(runnel.CodeInvalidRequest, "the claims are not JSON that can be stored: use an object of less than %d levels", maxDepth)
+	case e.Trigger != runnel.TriggerHTTP && e.Trigger != runnel.TriggerSQL && e.Trigger != runnel.TriggerDatabase && e.Trigger != runnel.TriggerSchedule:
+		return runnel.Errorf(runnel.CodeInvalidRequest, "trigger %.80q is not known: use http, sql, database or schedule", e.Trigger)
+	case e.Priority < 0 || e.Priority > 4:
+		return runnel.Errorf(runnel.CodeInvalidRequest, "priority %d is out of range: use 1 (first) to 4", e.Priority)
+	case e.MaxAttempts < 0 || e.MaxAttempts > runnel.MaxAttempts:
+		return runnel.Errorf(runnel.CodeInvalidRequest, "max_attempts %d is out of range: use 1 to %d", e.MaxAttempts, runnel.MaxAttempts)
+	}
+	return nil
+}
+
 // Enqueue makes an event and a River job for each item, all in one statement.
 // The first result has an error for each item, nil where it was enqueued:
-// CodeFunctionNotFound where the function does not exist or is disabled. The
-// second is set when nothing was enqueued because the statement failed.
+// CodeFunctionNotFound where the function does not exist or is disabled,
+// CodeInvalidRequest where the item itself is wrong; neither harms the others.
+// The second is set when the statement failed and nothing was enqueued.
 func (db *DB) Enqueue(ctx context.Context, items []Enqueue) ([]error, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
 	var (
-		n            = len(items)
-		ids          = make([]string, n)
-		functions    = make([]string, n)
-		triggers     = make([]string, n)
-		events       = make([][]byte, n)
-		roles        = make([]string, n)
-		users        = make([]string, n)
-		claims       = make([]*string, n)
-		requests     = make([]string, n)
-		traceparents = make([]string, n)
-		priorities   = make([]int32, n)
-		attempts     = make([]int32, n)
-		respond      = make([]bool, n)
+		errs         = make([]error, len(items))
+		asked        []int // the items that are sent, by their place in the arrays
+		ids          []string
+		functions    []string
+		triggers     []string
+		events       [][]byte
+		roles        []string
+		users        []string
+		claims       []*string
+		requests     []string
+		traceparents []string
+		priorities   []int32
+		attempts     []int32
+		respond      []bool
 	)
 	for i, e := range items {
-		ids[i], functions[i], triggers[i] = e.ID, clean(e.Function), string(e.Trigger)
-		events[i] = append([]byte{}, e.Event...)
-		roles[i], users[i] = e.Caller.Role, clean(e.Caller.UserID)
-		if e.Caller.Claims != nil {
-			text := string(e.Caller.Claims)
-			claims[i] = &text
+		if errs[i] = e.check(); errs[i] != nil {
+			continue
 		}
-		requests[i], traceparents[i] = clean(e.RequestID), clean(e.Traceparent)
-		priorities[i], attempts[i] = int32(max(e.Priority, 1)), int32(e.MaxAttempts)
-		respond[i] = e.Respond
+		var c *string
+		if e.Caller.Claims != nil {
+			c = new(string(e.Caller.Claims))
+		}
+		asked = append(asked, i)
+		ids = append(ids, e.ID)
+		functions = append(functions, clean(e.Function))
+		triggers = append(triggers, string(e.Trigger))
+		events = append(events, append([]byte{}, e.Event...)) // nil would be null
+		roles = append(roles, e.Caller.Role)
+		users = append(users, clean(e.Caller.UserID))
+		claims = append(claims, c)
+		requests = append(requests, clean(e.RequestID))
+		traceparents = append(traceparents, clean(e.Traceparent))
+		priorities = append(priorities, int32(max(e.Priority, 1)))
+		attempts = append(attempts, int32(e.MaxAttempts))
+		respond = append(respond, e.Respond)
+		errs[i] = runnel.Errorf(runnel.CodeFunctionNotFound, "function %.80q does not exist or is disabled: deploy or enable it", e.Function)
+	}
+	if len(asked) == 0 {
+		return errs, nil
 	}
 	var places []int64
 	err := db.pool.QueryRow(ctx, enqueueSQL, ids, functions, triggers, events, roles, users, claims, requests, traceparents,
@@ -61,12 +97,8 @@ func (db *DB) Enqueue(ctx context.Context, items []Enqueue) ([]error, error) {
 	if err != nil && !missing(err) {
 		return nil, fault("enqueue", err)
 	}
-	errs := make([]error, n)
-	for i, e := range items {
-		errs[i] = runnel.Errorf(runnel.CodeFunctionNotFound, "function %.80q does not exist or is disabled: deploy or enable it", e.Function)
-	}
 	for _, place := range places {
-		errs[place-1] = nil
+		errs[asked[place-1]] = nil
 	}
 	return errs, nil
 }

@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,5 +94,68 @@ func TestLoad_GivesBackWhatWasEnqueued(t *testing.T) {
 	}
 	if task := load(ref)[id]; task.Function.ID != "" || task.Function.Name != "hello" || string(task.Event) != string(event) || task.Revision != "" {
 		t.Errorf("deleted: %+v", task)
+	}
+}
+
+// Items share a statement; one that is wrong must not take the others down.
+func TestEnqueue_WrongItemHarmsNobody(t *testing.T) {
+	b := setup(t)
+	b.deploy("hello", runnel.Config{})
+	good := sql.Enqueue{ID: sql.NewID(), Function: "hello", Trigger: runnel.TriggerHTTP, Event: []byte(`{}`), Caller: runnel.Caller{Role: runnel.RoleAnon}}
+	items := []sql.Enqueue{good}
+	for _, spoil := range []func(e *sql.Enqueue){
+		func(e *sql.Enqueue) { e.ID = "x" },
+		func(e *sql.Enqueue) { e.Caller.Role = "postgres" },
+		func(e *sql.Enqueue) { e.Caller.Claims = []byte(`{`) },
+		func(e *sql.Enqueue) { e.Caller.Claims = []byte("\"\xff\"") },
+		func(e *sql.Enqueue) { e.Caller.Claims = []byte(strings.Repeat("[", 9000) + strings.Repeat("]", 9000)) },
+		func(e *sql.Enqueue) { e.Trigger = "cosmic ray" },
+		func(e *sql.Enqueue) { e.Priority = 5 },
+		func(e *sql.Enqueue) { e.MaxAttempts = 26 },
+	} {
+		e := good
+		e.ID = sql.NewID()
+		spoil(&e)
+		items = append(items, e)
+	}
+	last := good
+	last.ID, last.Event = sql.NewID(), nil
+	last.RequestID, last.Traceparent, last.Caller.UserID = "a\x00\xff", "a\x00\xff", "a\x00\xff"
+	items = append(items, last)
+	errs, err := b.db.Enqueue(t.Context(), items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range errs {
+		if i == 0 || i == len(errs)-1 {
+			if err != nil {
+				t.Errorf("a good item: %v", err)
+			}
+		} else if runnel.CodeOf(err) != runnel.CodeInvalidRequest {
+			t.Errorf("item %d: got %v, want InvalidRequest", i, err)
+		}
+	}
+	if n := get[int](b, `SELECT count(*) FROM runnel.river_job`); n != 2 {
+		t.Errorf("%d jobs, want 2", n)
+	}
+}
+
+// Anyone who may write river_job can write anything into it.
+func TestLoadAndSettle_JobWrittenByHand(t *testing.T) {
+	b := setup(t)
+	b.deploy("hello", runnel.Config{})
+	id := b.enqueue(sqlEnqueue("hello"))
+	b.exec(`INSERT INTO runnel.river_job (kind, queue, args) VALUES ('invoke', 'functions', '{"id":"\u0027; --"}')`)
+	attempts := b.fetch("w")
+	tasks, err := b.db.Load(t.Context(), []sql.Ref{{ID: attempts[0].id, CreatedAt: attempts[0].createdAt}, {ID: attempts[1].id, CreatedAt: attempts[1].createdAt}})
+	if err != nil || len(tasks) != 1 || tasks[id].ID != id {
+		t.Errorf("loaded %v, %v", tasks, err)
+	}
+	if got := b.settle(attempts[0].settlement(sql.StateCompleted, ""), attempts[1].settlement(sql.StateDiscarded, runnel.CodeInternal)); !got[0] || !got[1] {
+		t.Errorf("settled %v", got)
+	}
+	b.want([]string{"completed 1 t 0", "discarded 1 t 1"}, []string{"1 success", "1 error Internal"})
+	if r, err := b.db.Responses(t.Context(), []string{"x", id}); err != nil || len(r) != 0 {
+		t.Errorf("responses %v, %v", r, err)
 	}
 }

@@ -22,7 +22,7 @@ func fault(doing string, err error) error {
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		return runnel.Errorf(runnel.CodeUnavailable, "%s: the database cannot be reached: check DATABASE_URL and that Postgres is up, then try again", doing).Because(err)
+		return runnel.Errorf(runnel.CodeUnavailable, "%s: the database did not answer: check DATABASE_URL and that Postgres is up, then try again", doing).Because(err)
 	}
 	switch {
 	case temporary(pg):

@@ -31,10 +31,12 @@ type Task struct {
 // Load reads tasks by their invocations' ids, in one statement. An id that is
 // not in the answer has no event any more.
 func (db *DB) Load(ctx context.Context, refs []Ref) (map[string]Task, error) {
-	ids := make([]string, len(refs))
-	times := make([]time.Time, len(refs))
-	for i, r := range refs {
-		ids[i], times[i] = r.ID, r.CreatedAt
+	ids := make([]string, 0, len(refs))
+	times := make([]time.Time, 0, len(refs))
+	for _, r := range refs {
+		if uuid.MatchString(r.ID) { // anyone can write a job by hand
+			ids, times = append(ids, r.ID), append(times, r.CreatedAt)
+		}
 	}
 	rows, err := db.pool.Query(ctx, loadSQL, ids, times)
 	if err != nil {

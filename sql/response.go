@@ -20,7 +20,13 @@ type Response struct {
 // Responses returns those of the given invocations that have ended for good and
 // were enqueued with Respond, not more than two days ago.
 func (db *DB) Responses(ctx context.Context, ids []string) (map[string]Response, error) {
-	rows, err := db.pool.Query(ctx, responsesSQL, append([]string{}, ids...))
+	known := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if uuid.MatchString(id) {
+			known = append(known, id)
+		}
+	}
+	rows, err := db.pool.Query(ctx, responsesSQL, known)
 	if err != nil {
 		return nil, fault("read responses", err)
 	}

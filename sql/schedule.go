@@ -49,8 +49,8 @@ const forever = time.Duration(math.MaxInt64)
 // the next run. Any process may call it at any time: a schedule is in one sweep
 // at once, and a (schedule, time) becomes one job at most, ever (FUNC-T2).
 //
-// plan gets the matches in (s.Cursor, now] right and next the first match after
-// now, zero if there is none. The cursor moves to the last of the ticks. Fired
+// plan answers the matches in (s.Cursor, now], oldest first, and the first match
+// after now, zero if there is none. The cursor moves to the last of the ticks. Fired
 // ticks become skipped where the function is disabled, or the schedule does not
 // overlap and its job before has not finished. Where plan fails, its error is
 // recorded, the schedule is left for a minute, and the sweep goes on; those errors

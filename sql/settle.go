@@ -35,8 +35,8 @@ type Settlement struct {
 // because whoever ended it wrote its row. After an error nothing of the batch was
 // written; where Refused(err), one of its rows is to blame.
 //
-// Texts lose what Postgres cannot store: NUL and broken UTF-8 become U+FFFD. A
-// result over runnel.MaxKeptResult, or one that jsonb cannot hold, is not kept in
+// Texts lose what Postgres cannot store: NUL and broken UTF-8 become U+FFFD. A job
+// written by hand may have no UUID for an id; its row gets a new one. A result over runnel.MaxKeptResult, or one that jsonb cannot hold, is not kept in
 // the log row; the waiter's Response is never touched.
 func (db *DB) Settle(ctx context.Context, batch []Settlement) (settled []bool, err error) {
 	if len(batch) == 0 {
@@ -76,7 +76,10 @@ func (db *DB) Settle(ctx context.Context, batch []Settlement) (settled []bool, e
 	for i, s := range batch {
 		r := s.Row
 		jobs[i], attempts[i], states[i], retries[i] = s.JobID, int32(s.Attempt), s.State, s.RetryIn.Seconds()
-		ids[i], functions[i], names[i] = r.ID, text(r.FunctionID), clean(r.FunctionName)
+		if ids[i] = r.ID; !uuid.MatchString(r.ID) {
+			ids[i] = NewID()
+		}
+		functions[i], names[i] = text(r.FunctionID), clean(r.FunctionName)
 		if r.Version != 0 {
 			versions[i] = &r.Version
 		}

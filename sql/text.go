@@ -40,7 +40,7 @@ func cleanLines(lines []runnel.LogLine) []runnel.LogLine {
 	return c
 }
 
-// Bounds of what jsonbHolds accepts.
+// Bounds of what jsonHolds and jsonbHolds accept.
 const (
 	maxDepth    = 500 // levels; Postgres's parser recurses and gives up by max_stack_depth
 	maxExponent = 308 // of a float64; jsonb would write 1e131071 out, 128 KB for 8 bytes
@@ -51,10 +51,9 @@ const (
 // at a size in proportion. JSON that Go finds valid may still hold what jsonb
 // refuses (\u0000, half a surrogate pair, 1e999999), and a guest chooses it.
 func jsonbHolds(raw []byte) bool {
-	if len(raw) == 0 || !json.Valid(raw) || !utf8.Valid(raw) {
+	if !jsonHolds(raw) {
 		return false
 	}
-	depth := 0
 	for i := 0; i < len(raw); {
 		switch c := raw[i]; {
 		case c == '"':
@@ -63,7 +62,6 @@ func jsonbHolds(raw []byte) bool {
 				return false
 			}
 			i += n
-			continue
 		case c == '-' || c >= '0' && c <= '9':
 			n := i
 			for n < len(raw) && strings.IndexByte("+-.eE0123456789", raw[n]) >= 0 {
@@ -73,7 +71,26 @@ func jsonbHolds(raw []byte) bool {
 				return false
 			}
 			i = n
-			continue
+		default:
+			i++
+		}
+	}
+	return true
+}
+
+// jsonHolds tells whether Postgres can store raw as json, which keeps the text.
+func jsonHolds(raw []byte) bool {
+	if !json.Valid(raw) || !utf8.Valid(raw) {
+		return false
+	}
+	depth, inString := 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '"':
+			inString = !inString
+		case c == '\\':
+			i++ // only strings have it
+		case inString:
 		case c == '{' || c == '[':
 			if depth++; depth > maxDepth {
 				return false
@@ -81,7 +98,6 @@ func jsonbHolds(raw []byte) bool {
 		case c == '}' || c == ']':
 			depth--
 		}
-		i++
 	}
 	return true
 }

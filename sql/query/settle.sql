@@ -32,7 +32,7 @@ WITH attempts AS (
     finalized_at = CASE WHEN a.state <> 'retryable' OR j.metadata ? 'cancel_attempted_at' THEN now() END,
     scheduled_at = CASE WHEN a.state <> 'retryable' OR j.metadata ? 'cancel_attempted_at' THEN j.scheduled_at ELSE now() + make_interval(secs => a.retry_in) END,
     errors       = CASE WHEN a.error_code IS NULL THEN j.errors
-                   ELSE array_append(j.errors, jsonb_build_object('at', now(), 'attempt', a.attempt, 'error', a.error_code || ': ' || a.error_message, 'trace', '')) END
+                   ELSE array_append(j.errors, jsonb_build_object('at', now(), 'attempt', a.attempt, 'error', a.error_code || ': ' || left(a.error_message, 2000), 'trace', '')) END
   FROM attempts a
   WHERE j.id = a.job_id AND j.attempt = a.attempt AND j.state = 'running' AND a.settling = 'on'
   RETURNING a.place, j.created_at, j.state IN ('cancelled', 'completed', 'discarded') AS final
