@@ -44,7 +44,7 @@ func unprivileged() (*account, error) {
 // own it. The owner comes first because the account "postgres" may have been
 // added to the machine since the data was made.
 func (m *machine) accountFor(h *home) (*account, error) {
-	if m.uid != 0 {
+	if !m.root {
 		return nil, nil
 	}
 	info, err := h.root.Lstat("data")

@@ -65,7 +65,7 @@ func TestDownload(t *testing.T) {
 				}
 			}))
 			defer server.Close()
-			m := bareMachine(t, os.Geteuid())
+			m := bareMachine(t)
 			m.repository, m.download = server.URL, download
 			h, err := m.openHome("", slog.New(slog.DiscardHandler))
 			if err != nil {

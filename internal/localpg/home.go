@@ -40,7 +40,7 @@ func (m *machine) openHome(dir string, log *slog.Logger) (*home, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.uid == 0 {
+	if m.root {
 		if dir, err = m.sheltered(dir, log); err != nil {
 			return nil, err
 		}
@@ -55,7 +55,7 @@ func (m *machine) openHome(dir string, log *slog.Logger) (*home, error) {
 // cannot enter dir.
 func (m *machine) sheltered(dir string, log *slog.Logger) (string, error) {
 	if info, err := os.Stat(dir); err == nil {
-		if err := m.owns(dir, info); err != nil { // not a second database beside that user's
+		if err := owns(dir, info); err != nil { // not a second database beside that user's
 			return "", err
 		}
 	}
@@ -74,7 +74,7 @@ func (m *machine) sheltered(dir string, log *slog.Logger) (string, error) {
 		return "", err
 	}
 	place := filepath.Join(m.shelter, shelterName(dir))
-	root, err := m.openOwn(dir)
+	root, err := openOwn(dir)
 	if err != nil {
 		return "", err
 	}
@@ -89,7 +89,7 @@ func (m *machine) sheltered(dir string, log *slog.Logger) (string, error) {
 
 // makeShared makes a directory that root's stand-in can enter whatever the umask.
 func (m *machine) makeShared(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil || m.uid != 0 {
+	if err := os.MkdirAll(dir, 0o755); err != nil || !m.root {
 		return err
 	}
 	return os.Chmod(dir, 0o755)
@@ -123,7 +123,7 @@ func (m *machine) temporaryHome(log *slog.Logger) (*home, error) {
 }
 
 func (m *machine) temporaryParent() (string, error) {
-	if m.uid != 0 {
+	if !m.root {
 		return m.temp[0], nil
 	}
 	a, err := m.unprivileged()
@@ -146,7 +146,7 @@ func (m *machine) sweep(parent string, log *slog.Logger) {
 		if err != nil || !info.IsDir() || time.Since(info.ModTime()) < temporaryAge {
 			continue
 		}
-		if uid, _ := owner(info); int(uid) != m.uid {
+		if uid, _ := owner(info); int(uid) != os.Geteuid() {
 			continue
 		}
 		h, err := m.lockHome(dir)
@@ -165,14 +165,14 @@ func (m *machine) sweep(parent string, log *slog.Logger) {
 }
 
 // openOwn opens a directory of this user. Opened, it cannot be exchanged.
-func (m *machine) openOwn(dir string) (*os.Root, error) {
+func openOwn(dir string) (*os.Root, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
 	info, err := root.Stat(".")
 	if err == nil {
-		err = m.owns(dir, info)
+		err = owns(dir, info)
 	}
 	if err != nil {
 		root.Close()
@@ -181,9 +181,9 @@ func (m *machine) openOwn(dir string) (*os.Root, error) {
 	return root, nil
 }
 
-func (m *machine) owns(dir string, info fs.FileInfo) error {
-	if uid, _ := owner(info); int(uid) != m.uid {
-		return fmt.Errorf("%s belongs to user %d and this is user %d: run as that user, or remove the directory to start empty", dir, uid, m.uid)
+func owns(dir string, info fs.FileInfo) error {
+	if uid, _ := owner(info); int(uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d and this is user %d: run as that user, or remove the directory to start empty", dir, uid, os.Geteuid())
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (m *machine) lockHome(dir string) (_ *home, err error) {
 		return nil, err
 	}
 	h := &home{dir: dir}
-	if h.root, err = m.openOwn(dir); err != nil {
+	if h.root, err = openOwn(dir); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -204,7 +204,7 @@ func (m *machine) lockHome(dir string) (_ *home, err error) {
 		}
 	}()
 	mode := fs.FileMode(0o700)
-	if m.uid == 0 {
+	if m.root {
 		mode = 0o711 // postgres's account passes through to data
 	}
 	if err := h.root.Chmod(".", mode); err != nil {

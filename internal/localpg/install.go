@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -60,7 +59,7 @@ func (m *machine) install(ctx context.Context, log *slog.Logger, major int) erro
 		return errors.New("package manager: none of apt-get, dnf, apk here")
 	}
 	var argv []string
-	if m.uid != 0 {
+	if !m.root {
 		if _, err := m.path("sudo"); err != nil {
 			return fmt.Errorf("%s: needs root, and there is no sudo", p.program)
 		}
@@ -85,7 +84,7 @@ func (m *machine) install(ctx context.Context, log *slog.Logger, major int) erro
 // command is what a person types to install PostgreSQL.
 func (m *machine) command(major int) string {
 	sudo := "sudo "
-	if m.uid == 0 {
+	if m.root {
 		sudo = ""
 	}
 	if p, ok := m.packager(); ok {
@@ -108,7 +107,7 @@ func runInstaller(ctx context.Context, argv ...string) error {
 
 // lockStore lets one process at a time install or download.
 func (m *machine) lockStore(ctx context.Context) (unlock func(), err error) {
-	if m.uid == 0 {
+	if m.root {
 		if err := m.makeShared(m.shelter); err != nil { // the store is in it
 			return nil, err
 		}
@@ -116,7 +115,12 @@ func (m *machine) lockStore(ctx context.Context) (unlock func(), err error) {
 	if err := m.makeShared(m.store); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(m.store, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	store, err := openOwn(m.store)
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	f, err := store.OpenFile("lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (m *machine) installed(ctx context.Context, want int) (programs, bool) {
 // present returns all programs on this machine, whatever their version.
 func (m *machine) present(ctx context.Context) []programs {
 	var a *account
-	if m.uid == 0 {
+	if m.root {
 		var err error
 		if a, err = m.unprivileged(); err != nil {
 			return nil
@@ -95,7 +95,11 @@ func (m *machine) present(ctx context.Context) []programs {
 		}
 	}
 	downloaded, unpacked := filepath.Join(m.store, "*", "bin"), filepath.Join(m.store, "*", "usr/lib/postgresql/*/bin")
-	for _, pattern := range append(slices.Clone(m.directories), downloaded, unpacked) {
+	patterns := slices.Clone(m.directories)
+	if info, err := os.Stat(m.store); err == nil && owns(m.store, info) == nil { // run nobody else's programs
+		patterns = append(patterns, downloaded, unpacked)
+	}
+	for _, pattern := range patterns {
 		dirs, _ := filepath.Glob(pattern)
 		for _, dir := range dirs {
 			p := programs{dir: dir}

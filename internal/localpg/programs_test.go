@@ -16,11 +16,11 @@ import (
 )
 
 // bareMachine has no PostgreSQL and no way to get one.
-func bareMachine(t *testing.T, uid int, commands ...string) *machine {
+func bareMachine(t *testing.T, commands ...string) *machine {
 	dir := openDir(t)
 	return &machine{
 		os:           "linux",
-		uid:          uid,
+		root:         os.Geteuid() == 0,
 		unprivileged: unprivileged,
 		directories:  []string{filepath.Join(dir, "lib", "*", "bin")},
 		path: func(file string) (string, error) {
@@ -59,29 +59,29 @@ func TestFind_NothingAvailable(t *testing.T) {
 	const refused = "\n  download: unable to connect to https://repo1.maven.org/maven2"
 	for _, tt := range []struct {
 		name     string
-		uid      int
+		root     bool
 		commands []string
 		want     string
 	}{
-		{"root, installer fails", 0, []string{"apt-get"},
+		{"root, installer fails", true, []string{"apt-get"},
 			"\n  apt-get: exit status 1" + refused + "\nInstall it with\n  apt-get install postgresql\n"},
-		{"user, no sudo", 1000, []string{"apt-get"},
+		{"user, no sudo", false, []string{"apt-get"},
 			"\n  apt-get: needs root, and there is no sudo" + refused + "\nInstall it with\n  sudo apt-get install postgresql\n"},
-		{"user, sudo asks", 1000, []string{"dnf", "sudo"},
+		{"user, sudo asks", false, []string{"dnf", "sudo"},
 			"\n  dnf: needs root, and sudo asks for a password" + refused + "\nInstall it with\n  sudo dnf install postgresql-server\n"},
-		{"alpine", 1000, []string{"apk"},
+		{"alpine", false, []string{"apk"},
 			"\n  apk: needs root, and there is no sudo" + refused + "\nInstall it with\n  sudo apk add postgresql\n"},
-		{"no package manager", 1000, nil,
+		{"no package manager", false, nil,
 			"\n  package manager: none of apt-get, dnf, apk here" + refused + "\nInstall it with\n  see https://www.postgresql.org/download/\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := bareMachine(t, os.Geteuid(), tt.commands...)
+			m := bareMachine(t, tt.commands...)
 			h, err := m.openHome("", slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer h.close()
-			m.uid = tt.uid
+			m.root = tt.root
 			_, err = m.find(t.Context(), slog.New(slog.DiscardHandler), h)
 			want := "no PostgreSQL 13 or newer here, and none could be had:" + tt.want + "or set DATABASE_URL to a server you have."
 			if err == nil || err.Error() != want {
@@ -128,7 +128,7 @@ func TestFind_Version(t *testing.T) {
 		{name: "data of a missing version: package", installed: []string{"17.2"}, data: "15", err: "apt-get install postgresql-15\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := bareMachine(t, os.Geteuid(), "apt-get")
+			m := bareMachine(t, "apt-get")
 			for _, version := range tt.installed {
 				pretend(t, strings.Replace(m.directories[0], "*", version, 1), version)
 			}
@@ -174,14 +174,14 @@ func TestInstall_IsAnnounced(t *testing.T) {
 		{"dnf", true, []string{"dnf"}, []string{"dnf install -y postgresql-server"}, []string{"sh", "-c"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := bareMachine(t, os.Geteuid(), tt.commands...)
+			m := bareMachine(t, tt.commands...)
 			h, err := m.openHome("", slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer h.close()
 			if !tt.root {
-				m.uid = 1000
+				m.root = false
 			}
 			if tt.root && os.Geteuid() != 0 {
 				t.Skip("needs root: the installer is not asked otherwise")
@@ -220,13 +220,13 @@ func TestInstall_IsAnnounced(t *testing.T) {
 
 // Where only root may install, Debian's packages are unpacked beside the project.
 func TestFind_Unpacks(t *testing.T) {
-	m := bareMachine(t, os.Geteuid(), "apt-get", "dpkg-deb")
+	m := bareMachine(t, "apt-get", "dpkg-deb")
 	h, err := m.openHome("", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.close()
-	m.uid = 1000
+	m.root = false
 	var log bytes.Buffer
 	m.run = func(_ context.Context, argv ...string) error {
 		if !strings.Contains(log.String(), "apt-get") || !strings.Contains(log.String(), "--download-only") {
@@ -249,7 +249,7 @@ func TestFind_Unpacks(t *testing.T) {
 }
 
 func TestFind_Downloads(t *testing.T) {
-	m := bareMachine(t, os.Geteuid())
+	m := bareMachine(t)
 	h, err := m.openHome("", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -306,8 +306,25 @@ func TestShelterName(t *testing.T) {
 	}
 }
 
+// Whoever can write to the store decides what this user runs.
+func TestFind_IgnoresAnothersStore(t *testing.T) {
+	needRoot(t)
+	m := bareMachine(t)
+	pretend(t, filepath.Join(m.store, "18.3.0", "bin"), "18.3")
+	if _, ok := m.installed(t.Context(), 0); !ok {
+		t.Fatal("own programs are not found")
+	}
+	if err := os.Chown(m.store, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := m.installed(t.Context(), 0); ok {
+		t.Errorf("would run %+v", p)
+	}
+}
+
 func TestInstall_IsNotInterrupted(t *testing.T) {
-	m := bareMachine(t, 0, "apt-get")
+	m := bareMachine(t, "apt-get")
+	m.root = true
 	ctx, cancel := context.WithCancel(t.Context())
 	m.run = func(ctx context.Context, _ ...string) error {
 		cancel()

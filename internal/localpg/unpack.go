@@ -19,7 +19,7 @@ const unpackScript = `set -e; cd "$0"; mkdir -p state/lists/partial cache/archiv
 // Ubuntu, where only root may install it. Nobody updates what was unpacked; it is
 // removed with the store.
 func (m *machine) unpack(ctx context.Context, log *slog.Logger, major int) error {
-	if m.uid == 0 {
+	if m.root {
 		return nil // would have installed it
 	}
 	for _, program := range []string{"apt-get", "dpkg-deb"} {
