@@ -19,6 +19,8 @@ build: ## build bin/api, bin/worker and bin/runnel
 test: ## run all tests, against Postgres servers they start themselves
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector (apt-get install gcc libc6-dev)"
 	go test $(RACE) -p 2 -timeout 15m ./...
+	@test -z "$(RACE)" || echo "once more without the race detector, which makes compiling these guests take minutes:"
+	@test -z "$(RACE)" || go test -run 'TestGoGuest|TestPriceOrder' ./sandbox ./examples
 
 bench: ## run the benchmarks that match BENCH (default all), one package at a time
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m ./...
