@@ -13,7 +13,7 @@
 // River's client fetches the job (available -> running, attempt + 1). Load reads
 // the event, the function and its version of that moment. Settle ends the attempt:
 //
-//	running -> completed   success, or a failure that is the function's answer
+//	running -> completed   success
 //	        -> discarded   failed, no attempt left or none useful
 //	        -> retryable   failed, another attempt follows
 //	        -> cancelled

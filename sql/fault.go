@@ -10,8 +10,11 @@ import (
 	"github.com/runnelhq/runnel"
 )
 
-// checkViolation is the SQLSTATE of a row that a CHECK refuses.
-const checkViolation = "23514"
+// SQLSTATEs that are answered to.
+const (
+	checkViolation   = "23514"
+	lockNotAvailable = "55P03"
+)
 
 // fault turns what a statement failed with into an Error that says whether the
 // database could be reached. The database's own text stays in the cause: it may

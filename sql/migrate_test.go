@@ -1,6 +1,7 @@
 package sql_test
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/pgtest"
@@ -81,6 +83,20 @@ func TestMigrate_AsAnOwnerWithoutAnyOtherRight(t *testing.T) {
 	}
 	if err := b.db.EnsurePartitions(t.Context(), 9); err != nil {
 		t.Error(err)
+	}
+}
+
+// A long query over the log must not stop a release.
+func TestMigrate_WhileSomebodyReadsTheLog(t *testing.T) {
+	b := setup(t)
+	b.exec(`DROP TABLE runnel.function_invocations_` + time.Now().UTC().AddDate(0, 0, 5).Format("20060102"))
+	b.exec(`BEGIN; SELECT FROM runnel.function_invocations`)
+	var log bytes.Buffer
+	if err := sql.Migrate(t.Context(), b.url, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "partitions of the next days were not made") {
+		t.Errorf("log: %s", &log)
 	}
 }
 
