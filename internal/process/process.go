@@ -120,6 +120,9 @@ func (p *Process) Work(ctx context.Context) error {
 		return err
 	}
 	if err := worker.Start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop before it had begun
+		}
 		return err
 	}
 	p.log.Info("worker started", "id", id, "settings", p.settings)
