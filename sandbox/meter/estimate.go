@@ -18,7 +18,7 @@ const (
 	workMemory      = 12_000 // a load or store, with its bounds check
 	workTable       = 12_000 // table.get, table.set
 	workDivision    = 10_000 // an integer division, with its traps
-	workTruncation  = 22_000 // a float to integer conversion, with its traps
+	workTruncation  = 32_000 // a float to integer conversion, with its traps
 	workVector      = 10_000 // a vector instruction
 	workBulk        = 50_000 // a bulk instruction
 

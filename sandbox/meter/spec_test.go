@@ -171,19 +171,6 @@ func newWorld(t *testing.T, features api.CoreFeatures, slice int32, spectest []b
 	return w
 }
 
-// instantiateTick adds the meter's host module to a runtime.
-func instantiateTick(t testing.TB, r wazero.Runtime, tick func(context.Context, []uint64) int32) {
-	t.Helper()
-	i32 := []api.ValueType{api.ValueTypeI32}
-	_, err := r.NewHostModuleBuilder(meter.Namespace).NewFunctionBuilder().
-		WithGoFunction(api.GoFunc(func(ctx context.Context, stack []uint64) {
-			stack[0] = uint64(uint32(tick(ctx, stack)))
-		}), i32, i32).Export(meter.TickImport).Instantiate(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func (w *world) instantiate(ctx context.Context, wasm []byte, as string) (api.Module, error) {
 	wasm, err := w.rewrite(wasm)
 	if err != nil {
@@ -295,6 +282,9 @@ func runSpec(t *testing.T, file string, features api.CoreFeatures) int64 {
 				}
 			}
 		}
+	}
+	if t.Failed() {
+		return n
 	}
 	for i, mod := range worlds[0].all {
 		want := memory(mod)
