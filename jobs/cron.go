@@ -11,7 +11,8 @@ import (
 
 // ParseCron reads a cron expression of five fields, or six with leading
 // seconds, or a descriptor such as @hourly, to be matched against the wall clock
-// of the named IANA time zone. The function it returns gives the first match
+// of the named IANA time zone. When both days are restricted, of the month and of
+// the week, either one matches, as in every Unix cron. The function it returns gives the first match
 // after an instant, and the zero time when there is none.
 //
 // Across a change of clocks every local time that matches runs once: one that
@@ -25,7 +26,7 @@ func ParseCron(expr, timezone string) (next func(after time.Time) time.Time, err
 	if strings.Contains(expr, "TZ=") || strings.HasPrefix(strings.TrimSpace(expr), "@every") {
 		return nil, runnel.Errorf(runnel.CodeInvalidCron, "cron expression %.200q is not valid: give the time zone separately, and intervals as steps such as */5", expr)
 	}
-	parser := cron.MustNewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+	parser := cron.MustNewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom | cron.Descriptor)
 	sched, err := parser.Parse(expr)
 	if err != nil {
 		return nil, runnel.Errorf(runnel.CodeInvalidCron, "cron expression %.200q is not valid: %v", expr, err)
