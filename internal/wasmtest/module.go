@@ -56,7 +56,7 @@ var order = [...]byte{
 // Module collects the entries of a module. The zero value is an empty module.
 type Module struct {
 	sections [SectionDataCount + 1]section
-	imported [4]uint32 // imports by kind
+	imported [KindGlobal + 2]uint32 // imports by kind, one beyond those of version 2
 	types    map[string]uint32
 	custom   []byte
 }

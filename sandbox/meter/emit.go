@@ -120,9 +120,7 @@ func (b *body) write() {
 		b.constant(total)
 		b.out = append(b.out, opI32Sub)
 		b.set()
-		if total > smallCost {
-			b.check()
-		}
+		b.check()
 		// Every way out ends at the end of this block, where the fuel is
 		// stored back.
 		b.out = append(b.out, opBlock)

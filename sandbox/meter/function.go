@@ -194,7 +194,7 @@ func (m *module) checkLabel(at int, depth uint32, labels []label) {
 }
 
 func (m *module) checkTable(at int, in *instruction, labels []label) {
-	if m.targets += int(in.arg) + 1; int64(in.arg) > int64(m.limits.BranchTargets) || m.targets > m.limits.BranchTotal {
+	if m.targets += int(in.arg) + 1; int64(in.arg) >= int64(m.limits.BranchTargets) || m.targets > m.limits.BranchTotal {
 		m.failAt(at, OverLimit, "br_table targets: more than %d in one or %d in all: split large switch statements", m.limits.BranchTargets, m.limits.BranchTotal)
 	}
 	for l := range in.labels(m.b) {

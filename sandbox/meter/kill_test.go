@@ -59,8 +59,8 @@ func runaways() map[string]func(*w.Module) *w.Code {
 		"memory.copy": func(*w.Module) *w.Code {
 			return forever(w.Body().I32Const(0).I32Const(1).I32Const(1<<20 - 1).MemoryCopy())
 		},
-		"failing memory.grow": func(*w.Module) *w.Code { // an operand that would wrap the fuel around
-			return forever(w.Body().I32Const(-1 << 31).MemoryGrow().Op(w.Drop))
+		"failing memory.grow": func(*w.Module) *w.Code { // an operand that would refuel, were it charged as it is
+			return forever(w.Body().I32Const(-16).MemoryGrow().Op(w.Drop))
 		},
 		"failing table.grow": func(*w.Module) *w.Code {
 			return forever(w.Body().Op(0xd0, w.FuncRef).I32Const(-1).Op(0xfc, 15, 0).Op(w.Drop))

@@ -45,7 +45,7 @@ func DefaultLimits() Limits {
 		Nesting:       5_000,
 		BranchTargets: 10_000,
 		BranchTotal:   500_000,
-		Tables:        10,
+		Tables:        20,
 		TableElements: 100_000,
 		Elements:      100_000,
 		MemoryPages:   8192,

@@ -1,7 +1,6 @@
 package meter_test
 
 import (
-	"errors"
 	"testing"
 
 	w "github.com/runnelhq/runnel/internal/wasmtest"
@@ -38,20 +37,5 @@ func TestRewriteListsImportsAndExports(t *testing.T) {
 	}
 	if len(got.Exports) != 2 || !got.HasMemory || got.MemoryMin != 3 || got.MemoryMax != 7 || !got.HasStart || got.Functions != 1 {
 		t.Errorf("Module = %+v", got)
-	}
-}
-
-func TestRewriteRefusesReservedNames(t *testing.T) {
-	t.Parallel()
-	imports := w.New()
-	imports.ImportFunc(meter.Namespace, "anything", imports.Type(nil, nil))
-	exports := w.New()
-	exports.ExportFunc(meter.FuelExport, exports.Func(exports.Type(nil, nil), nil, w.Body().End()))
-	for name, m := range map[string]*w.Module{"import": imports, "export": exports} {
-		_, err := meter.Rewrite(m.Bytes(), meter.DefaultLimits())
-		var e *meter.Error
-		if !errors.As(err, &e) || e.Reason != meter.Reserved {
-			t.Errorf("%s: error %v, want reason %q", name, err, meter.Reserved)
-		}
 	}
 }
