@@ -206,6 +206,7 @@ func TestRewriteRefusesMalformedModules(t *testing.T) {
 		"code after the end":       code(0x0b, w.Nop),
 		"else without if":          code(0x02, w.Empty, 0x05, 0x0b, 0x0b),
 		"second else":              code(0x41, 0, 0x04, w.Empty, 0x05, 0x05, 0x0b, 0x0b),
+		"padded vector opcode":     code(0x00, 0xfd, 0xd1, 0x00, w.Drop, 0x0b),
 		"huge br_table":            code(0x41, 0, 0x0e, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x0b),
 		"select of two types":      code(0x00, 0x1c, 2, w.I32, w.I32, w.Drop, w.Drop, 0x0b),
 		"memory above its maximum": section(w.SectionMemory, 1, 1, 2, 1),

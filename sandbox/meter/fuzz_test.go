@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -39,34 +40,66 @@ func FuzzRewrite(f *testing.F) {
 	names.Custom("name", nameMap(0, "f", 1, "start"))
 	f.Add(names.Bytes())
 
-	ctx := context.Background()
-	compiles := func(wasm []byte) error {
-		r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
-		defer r.Close(ctx)
-		_, err := r.CompileModule(ctx, wasm)
-		return err
+	f.Fuzz(checkRewrite)
+}
+
+// FuzzBody puts the bytes where they meet the rules of instructions: in the body
+// of a function, of a module that has something of everything.
+func FuzzBody(f *testing.F) {
+	for _, body := range runaways() {
+		f.Add(body(w.New()).Bytes())
 	}
-	f.Fuzz(func(t *testing.T, wasm []byte) {
-		m, err := meter.Rewrite(wasm, smallLimits())
-		if err != nil {
-			var e *meter.Error
-			if !errors.As(err, &e) || e.Message == "" || e.Offset < 0 || e.Offset > len(wasm) {
-				t.Fatalf("unhelpful error %#v", err)
-			}
-			return
-		}
-		again, err := meter.Rewrite(wasm, smallLimits())
-		if err != nil || !bytes.Equal(m.Wasm, again.Wasm) {
-			t.Fatalf("a second time: %v, or a different module", err)
-		}
-		before, after := compiles(wasm), compiles(m.Wasm)
-		if before == nil && after != nil {
-			t.Fatalf("rewriting broke a valid module: %v", after)
-		}
-		// The engine reads names, which the output has only when they are
-		// sound, so that a module can be invalid for its names alone.
-		if before != nil && after == nil && !bytes.Contains(wasm, []byte("\x04name")) {
-			t.Fatalf("rewriting mended an invalid module: %v", before)
-		}
+	for _, body := range recursions() {
+		f.Add(body(w.New()).Bytes())
+	}
+	f.Add(generate([]byte("other choices to begin with, as random as the first ones")).wasm)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m := w.New()
+		nothing := m.Type(nil, nil)
+		unary := m.Type(w.Types(w.I32), w.Types(w.I32))
+		m.ImportFunc("env", "f", unary)
+		m.Memory(1, 2)
+		m.Table(w.FuncRef, 10)
+		m.Table(w.ExternRef, 10)
+		m.Global(w.I32, true, w.Body().I32Const(0).End())
+		m.Global(w.I64, true, w.Body().I64Const(0).End())
+		m.PassiveData([]byte("data"))
+		m.Func(nothing, w.Types(w.I32, w.I64, w.F32, w.F64, w.V128, w.FuncRef, w.ExternRef), w.Body().Op(body...))
+		m.Elem(0, m.Func(unary, nil, w.Body().LocalGet(0).End()))
+		checkRewrite(t, m.Bytes())
 	})
+}
+
+// checkRewrite checks what holds for any input.
+func checkRewrite(t *testing.T, wasm []byte) {
+	m, err := meter.Rewrite(wasm, smallLimits())
+	if err != nil {
+		var e *meter.Error
+		if !errors.As(err, &e) || e.Message == "" || e.Offset < 0 || e.Offset > len(wasm) {
+			t.Fatalf("unhelpful error %#v", err)
+		}
+		return
+	}
+	again, err := meter.Rewrite(wasm, smallLimits())
+	if err != nil || !bytes.Equal(m.Wasm, again.Wasm) {
+		t.Fatalf("a second time: %v, or a different module", err)
+	}
+	before, after := compile(wasm), compile(m.Wasm)
+	if before == nil && after != nil {
+		t.Fatalf("rewriting broke a valid module: %v", after)
+	}
+	// The engine is strict about custom sections, which mean nothing and are
+	// not in the output.
+	if before != nil && after == nil && !strings.Contains(before.Error(), "custom") {
+		t.Fatalf("rewriting mended an invalid module: %v", before)
+	}
+}
+
+// compile tells what the engine says to a module.
+func compile(wasm []byte) error {
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+	defer r.Close(ctx)
+	_, err := r.CompileModule(ctx, wasm)
+	return err
 }
