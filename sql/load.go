@@ -49,7 +49,7 @@ func (db *DB) Load(ctx context.Context, refs []Ref) (map[string]Task, error) {
 			revision *string
 		)
 		err := row.Scan(append([]any{&t.ID, &t.Event, &t.Trigger, &t.Caller.Role, &t.Caller.UserID, &claims,
-			&t.RequestID, &t.Traceparent, &t.Respond, &revision}, f.fields()...)...)
+			&t.RequestID, &t.Traceparent, &t.Respond, &t.Caller.Depth, &revision}, f.fields()...)...)
 		if claims != nil {
 			t.Caller.Claims = []byte(*claims)
 		}

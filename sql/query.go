@@ -48,6 +48,15 @@ var (
 	//go:embed query/nextsweep.sql
 	nextSweepSQL string
 
+	//go:embed query/slots.sql
+	slotsSQL string
+	//go:embed query/probe.sql
+	probeSQL string
+	//go:embed query/claim.sql
+	claimSQL string
+	//go:embed query/types.sql
+	typesSQL string
+
 	//go:embed query/invocations.sql
 	invocationsSQL string
 	//go:embed query/invocation.sql

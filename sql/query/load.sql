@@ -4,7 +4,7 @@
 -- OFFSET 0 keeps the search for the event a search by key in one partition,
 -- whatever the planner believes about the arrays' length.
 -- $1 uuid[] ids  $2 timestamptz[] created_at of their River jobs
-SELECT e.id, e.event, e.trigger, e.role, coalesce(e.user_id, ''), e.claims, coalesce(e.request_id, ''), coalesce(e.traceparent, ''), e.respond,
+SELECT e.id, e.event, e.trigger, e.role, coalesce(e.user_id, ''), e.claims, coalesce(e.request_id, ''), coalesce(e.traceparent, ''), e.respond, e.depth,
        m.xmin::text,
        f.id, coalesce(f.name, e.function_name), f.description, f.version, v.wasm_hash, f.timeout, f.max_memory,
        f.can_bypass_rls, f.allowed_hosts, coalesce(f.max_attempts, 0), coalesce(f.max_concurrency, 0),
