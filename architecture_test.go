@@ -29,6 +29,8 @@ const (
 	wazero     = "github.com/tetratelabs/wazero"
 	prometheus = "github.com/prometheus/client_golang"
 	jwt        = "github.com/golang-jwt/jwt/v5"
+	keyfunc    = "github.com/MicahParks/keyfunc/v3"
+	ssrf       = "code.dny.dev/ssrf"
 	cron       = "github.com/netresearch/go-cron"
 	cobra      = "github.com/spf13/cobra"
 	env        = "github.com/caarlos0/env/v11"
@@ -74,18 +76,26 @@ var rules = map[string]rule{
 		reason: "stores know the nouns and Postgres; they run nothing",
 	},
 	"jobs": {
-		may:    []string{root, "redact", "sandbox", "sql", "internal/batch", pgx, river, prometheus, cron, sync},
-		reason: "the one place where the sandbox and Postgres meet; what it stores is redacted here",
+		may:    []string{root, "redact", "sandbox", "sql", "internal/batch", "internal/egress", "internal/keyring", pgx, river, prometheus, cron, sync},
+		reason: "the one place where the sandbox, Postgres and the network meet; what it stores is redacted here, and secrets are opened here",
 	},
 	"api": {
-		may:    []string{root, "jobs", "sql", "redact", pgx, river, riverui, prometheus, jwt, sync},
-		reason: "HTTP never runs a guest: it cannot import the sandbox. pgx only names River's transaction type",
+		may:    []string{root, "jobs", "sql", "redact", "internal/keyring", pgx, river, riverui, prometheus, jwt, keyfunc, sync},
+		reason: "HTTP never runs a guest: it cannot import the sandbox. pgx only names River's transaction type. It seals secrets and opens none but to rotate them",
+	},
+	"internal/egress": {
+		may:    []string{root, ssrf},
+		reason: "the one door to the network: it knows requests and addresses, no function and no database",
+	},
+	"internal/keyring": {
+		forbid: append(outside, "os", "log", "log/slog", "time", "unsafe"),
+		reason: "cryptography is the standard library's, and a key is handed to nobody",
 	},
 	"internal/batch": {
 		reason: "a data structure",
 	},
 	"internal/settings": {
-		may:    []string{root, env},
+		may:    []string{root, "internal/keyring", env},
 		reason: "reading the environment starts nothing",
 	},
 	"internal/localpg": {
@@ -93,7 +103,7 @@ var rules = map[string]rule{
 		reason: "a private Postgres knows nothing of Runnel",
 	},
 	"internal/process": {
-		may:    []string{root, "api", "jobs", "redact", "sandbox", "sql", "internal/settings", prometheus, river, pgx, sync},
+		may:    []string{root, "api", "jobs", "redact", "sandbox", "sql", "internal/keyring", "internal/settings", prometheus, river, pgx, sync},
 		reason: "puts the processes together, for the commands and for `runnel dev`",
 	},
 	"internal/pgtest": {

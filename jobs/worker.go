@@ -12,6 +12,8 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/runnelhq/runnel/internal/batch"
+	"github.com/runnelhq/runnel/internal/egress"
+	"github.com/runnelhq/runnel/internal/keyring"
 	"github.com/runnelhq/runnel/sandbox"
 	"github.com/runnelhq/runnel/sql"
 )
@@ -32,6 +34,7 @@ type WorkerConfig struct {
 	ID           string
 	Concurrency  int           // invocations at a time
 	LogRetention time.Duration // log partitions older than this are dropped; 0 keeps all
+	Keys         *keyring.Ring // opens functions' secrets; nil: a function that has some fails
 	Logger       *slog.Logger
 	Metrics      *Metrics
 }
@@ -45,6 +48,7 @@ type Worker struct {
 	met     *Metrics
 	db      *sql.DB
 	sandbox *sandbox.Runtime
+	egress  *egress.Client
 	client  *river.Client[pgx.Tx]
 	loads   *batch.Group[sql.Ref, loaded]
 	settler *settler
@@ -74,7 +78,7 @@ type loaded struct {
 
 // NewWorker returns a Worker that runs modules in rt.
 func NewWorker(db *sql.DB, rt *sandbox.Runtime, cfg WorkerConfig) (*Worker, error) {
-	w := &Worker{cfg: cfg, log: cfg.Logger, met: cfg.Metrics, db: db, sandbox: rt}
+	w := &Worker{cfg: cfg, log: cfg.Logger, met: cfg.Metrics, db: db, sandbox: rt, egress: egress.New()}
 	w.loads = batch.New(maxLoadBatch, w.loadBatch)
 	w.settler = newSettler(db, w.log, w.met)
 	w.interrupted, w.interrupt = context.WithCancelCause(context.Background())

@@ -18,6 +18,8 @@ var (
 	configureSQL string
 	//go:embed query/environment.sql
 	environmentSQL string
+	//go:embed query/setsecret.sql
+	setSecretSQL string
 	//go:embed query/versions.sql
 	versionsSQL string
 	//go:embed query/rollback.sql
