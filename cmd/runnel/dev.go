@@ -130,7 +130,7 @@ func (d *dev) settings(dir string) (settings.Settings, error) {
 		return settings.Settings{}, err
 	}
 	environ := os.Environ()
-	for key, kept := range map[string]string{"RUNNEL_ADMIN_TOKEN": before.AdminToken, "RUNNEL_JWT_SECRET": before.JWTSecret} {
+	for key, kept := range map[string]string{"RUNNEL_ADMIN_TOKEN": before.AdminToken, "RUNNEL_JWT_SECRET": before.JWTSecret, "RUNNEL_SLOT_SECRET": before.SlotSecret} {
 		if os.Getenv(key) != "" || os.Getenv(key+"_FILE") != "" {
 			continue
 		}
@@ -147,7 +147,7 @@ func (d *dev) settings(dir string) (settings.Settings, error) {
 
 // keep writes what the other commands and the next start need.
 func (d *dev) keep(dir string, s settings.Settings) error {
-	d.state.AdminToken, d.state.JWTSecret = s.AdminToken, s.JWTSecret
+	d.state.AdminToken, d.state.JWTSecret, d.state.SlotSecret = s.AdminToken, s.JWTSecret, s.SlotSecret
 	var err error
 	if d.state.AnonKey, err = mintKey(s.JWTSecret, runnel.RoleAnon, "", keyLife); err != nil {
 		return err

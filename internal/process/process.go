@@ -117,6 +117,11 @@ func (p *Process) Work(ctx context.Context) error {
 		return err
 	}
 	p.log.Info("worker started", "id", id, "settings", p.settings)
+	for level, err := range db.CheckSlots(ctx) {
+		if err != nil {
+			p.log.Warn("functions' SQL is refused for a role", "role", level, "error", err)
+		}
+	}
 	<-ctx.Done()
 	p.log.Info("worker stops: no new invocations, running ones finish")
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -148,7 +153,9 @@ func (p *Process) Metrics(ctx context.Context) error {
 }
 
 func (p *Process) open(ctx context.Context, name string) (*sql.DB, error) {
-	db, err := sql.Open(ctx, p.settings.DatabaseURL, sql.Options{ApplicationName: name})
+	db, err := sql.Open(ctx, p.settings.DatabaseURL, sql.Options{
+		ApplicationName: name, SlotSecret: p.settings.SlotSecret, Slots: p.settings.Slots,
+	})
 	if err != nil {
 		return nil, err
 	}
