@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/runnelhq/runnel/api"
+	"github.com/runnelhq/runnel/internal/keyring"
 	"github.com/runnelhq/runnel/internal/settings"
 	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sandbox"
@@ -67,11 +68,24 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("web: %w", err)
 	}
 	invoker := jobs.NewInvoker(db, p.log, p.metrics)
-	server, err := api.NewServer(api.Config{
-		AdminToken: p.settings.AdminToken,
-		JWTSecret:  []byte(p.settings.JWTSecret),
-		WaitLimit:  p.settings.WaitLimit,
-	}, api.Deps{
+	keys, err := p.keys()
+	if err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	cfg := api.Config{
+		AdminToken: p.settings.AdminToken, Keys: keys,
+		JWTSecret: []byte(p.settings.JWTSecret), JWTIssuer: p.settings.JWTIssuer, JWTAudience: p.settings.JWTAudience,
+		WaitLimit: p.settings.WaitLimit,
+	}
+	if cfg.TrustedProxies, err = p.settings.Proxies(); err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	if p.settings.JWKSURL != "" {
+		if cfg.KeySet, err = api.KeySet(ctx, p.settings.JWKSURL, p.log); err != nil {
+			return fmt.Errorf("web: %w", err)
+		}
+	}
+	server, err := api.NewServer(cfg, api.Deps{
 		DB: db, Invoker: invoker, Deployer: jobs.NewDeployer(db), River: river, Registry: p.registry, Logger: p.log,
 	})
 	if err != nil {
@@ -80,8 +94,8 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 	if p.settings.AdminToken == "" {
 		p.log.Warn("RUNNEL_ADMIN_TOKEN is not set: functions can be managed with a service_role token only")
 	}
-	if p.settings.JWTSecret == "" {
-		p.log.Warn("RUNNEL_JWT_SECRET is not set: only functions with verify_jwt false can be called")
+	if p.settings.JWTSecret == "" && p.settings.JWKSURL == "" {
+		p.log.Warn("neither RUNNEL_JWT_SECRET nor RUNNEL_JWKS_URL is set: only functions with verify_jwt false can be called")
 	}
 	invoker.Start(ctx)
 	defer invoker.Stop()
@@ -102,9 +116,13 @@ func (p *Process) Work(ctx context.Context) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 	defer rt.Close(context.WithoutCancel(ctx))
+	keys, err := p.keys()
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
 	id := workerID()
 	worker, err := jobs.NewWorker(db, rt, jobs.WorkerConfig{
-		ID: id, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention,
+		ID: id, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention, Keys: keys,
 		Logger: p.log, Metrics: p.metrics,
 	})
 	if err != nil {
@@ -150,6 +168,14 @@ func (p *Process) Metrics(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// keys is the ring of RUNNEL_SECRET_KEYS; nil when there are none.
+func (p *Process) keys() (*keyring.Ring, error) {
+	if p.settings.SecretKeys == "" {
+		return nil, nil
+	}
+	return keyring.Parse(p.settings.SecretKeys)
 }
 
 func (p *Process) open(ctx context.Context, name string) (*sql.DB, error) {
