@@ -36,6 +36,8 @@ var (
 	//go:embed query/responses.sql
 	responsesSQL string
 
+	//go:embed query/control.sql
+	controlSQL string
 	//go:embed query/heartbeat.sql
 	heartbeatSQL string
 	//go:embed query/lost.sql
