@@ -1,8 +1,9 @@
 // Package settings reads what a process is told through its environment.
 //
 // Every setting that exists is a field of Settings. DATABASE_URL,
-// RUNNEL_ADMIN_TOKEN, RUNNEL_JWT_SECRET and RUNNEL_SECRET_KEYS can also be given as
-// the path of a file that holds them, in DATABASE_URL_FILE and so on.
+// RUNNEL_ADMIN_TOKEN, RUNNEL_JWT_SECRET, RUNNEL_SLOT_SECRET and RUNNEL_SECRET_KEYS
+// can also be given as the path of a file that holds them, in DATABASE_URL_FILE and
+// so on.
 //
 // OTEL_EXPORTER_OTLP_ENDPOINT, which platforms set for everyone, has no effect yet.
 package settings
@@ -64,10 +65,7 @@ const (
 	maxSlots      = 500
 )
 
-var (
-	secrets  = []string{"DATABASE_URL", "RUNNEL_ADMIN_TOKEN", "RUNNEL_JWT_SECRET", "RUNNEL_SLOT_SECRET", "RUNNEL_SECRET_KEYS"}
-	notBuilt = map[string]string{}
-)
+var secrets = []string{"DATABASE_URL", "RUNNEL_ADMIN_TOKEN", "RUNNEL_JWT_SECRET", "RUNNEL_SLOT_SECRET", "RUNNEL_SECRET_KEYS"}
 
 // Load reads settings from environ, which has the form of os.Environ. The error
 // names every problem, one per line, and what to do about it; it contains no
