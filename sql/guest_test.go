@@ -121,10 +121,10 @@ type guestCalls struct {
 	*sql.GuestSession
 }
 
-// ask runs one query with a deadline of ten seconds. params are JSON.
+// ask runs one query with a deadline of half a minute. params are JSON.
 func (g *guestCalls) ask(text string, params ...string) answer {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(g.t.Context(), 30*time.Second)
 	defer cancel()
 	return g.askIn(ctx, text, "["+strings.Join(params, ",")+"]")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,6 +132,12 @@ func appendValue(b *bytes.Buffer, text []byte, oid uint32, t typeInfo) {
 }
 
 func appendString(b *bytes.Buffer, text []byte) {
+	if !slices.ContainsFunc(text, func(c byte) bool { return c < ' ' || c >= 0x7f || c == '"' || c == '\\' }) {
+		b.WriteByte('"')
+		b.Write(text)
+		b.WriteByte('"')
+		return
+	}
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(string(text)) // a string is always encoded
