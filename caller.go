@@ -15,4 +15,5 @@ type Caller struct {
 	Role   string          // one of the roles above
 	UserID string          // the token's sub, "" when there is none
 	Claims json.RawMessage // the token's verified claims, nil when there is none
+	Depth  int             // how many functions in a row, each set off by the one before, led to this one
 }

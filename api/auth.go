@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -21,25 +22,38 @@ const leeway = 30 * time.Second
 
 // authenticator decides on whose behalf a request is made.
 type authenticator struct {
-	secret []byte    // HS256 key; empty: no token is valid
-	admin  *[32]byte // sha256 of the admin token; nil: none
+	secret []byte                            // HS256 key; empty: none
+	keys   func(context.Context) jwt.Keyfunc // public keys; nil: none
+	admin  *[32]byte                         // sha256 of the admin token; nil: none
 	parser *jwt.Parser
 }
 
-func newAuthenticator(adminToken string, jwtSecret []byte) *authenticator {
-	a := &authenticator{
-		secret: jwtSecret,
-		// Without the list of methods the token would choose its own; without
-		// the requirement a token without exp would be valid for ever.
-		parser: jwt.NewParser(
-			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-			jwt.WithExpirationRequired(),
-			jwt.WithLeeway(leeway),
-			jwt.WithStrictDecoding(),
-		),
+func newAuthenticator(cfg Config) *authenticator {
+	a := &authenticator{secret: cfg.JWTSecret, keys: cfg.KeySet}
+	var methods []string
+	if len(a.secret) > 0 {
+		methods = append(methods, jwt.SigningMethodHS256.Alg())
 	}
-	if adminToken != "" {
-		sum := sha256.Sum256([]byte(adminToken))
+	if a.keys != nil {
+		methods = append(methods, jwt.SigningMethodRS256.Alg(), jwt.SigningMethodES256.Alg(), jwt.SigningMethodEdDSA.Alg())
+	}
+	// Without the list of methods the token would choose its own; without the
+	// requirement a token without exp would be valid for ever.
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods(methods),
+		jwt.WithExpirationRequired(),
+		jwt.WithLeeway(leeway),
+		jwt.WithStrictDecoding(),
+	}
+	if cfg.JWTIssuer != "" {
+		options = append(options, jwt.WithIssuer(cfg.JWTIssuer))
+	}
+	if cfg.JWTAudience != "" {
+		options = append(options, jwt.WithAudience(cfg.JWTAudience))
+	}
+	a.parser = jwt.NewParser(options...)
+	if cfg.AdminToken != "" {
+		sum := sha256.Sum256([]byte(cfg.AdminToken))
 		a.admin = &sum
 	}
 	return a
@@ -59,7 +73,7 @@ func (a *authenticator) caller(r *http.Request, verify bool) (runnel.Caller, err
 	}
 	var c runnel.Caller
 	if err == nil {
-		c, err = a.verify(token)
+		c, err = a.verify(r.Context(), token)
 	}
 	if err != nil && !verify {
 		return runnel.Caller{Role: runnel.RoleAnon}, nil
@@ -68,25 +82,48 @@ func (a *authenticator) caller(r *http.Request, verify bool) (runnel.Caller, err
 }
 
 // verify reads a token: signature, expiry and role.
-func (a *authenticator) verify(token string) (runnel.Caller, error) {
-	if len(a.secret) == 0 {
-		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "tokens cannot be checked because no key is set: set RUNNEL_JWT_SECRET for the web process, or deploy the function with verify_jwt false")
+func (a *authenticator) verify(ctx context.Context, token string) (runnel.Caller, error) {
+	if len(a.secret) == 0 && a.keys == nil {
+		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "tokens cannot be checked because no key is set: set RUNNEL_JWT_SECRET or RUNNEL_JWKS_URL for the web process, or deploy the function with verify_jwt false")
+	}
+	if err := checkToken(token); err != nil {
+		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token is not valid: %v", err)
 	}
 	claims := jwt.MapClaims{}
-	parsed, err := a.parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return a.secret, nil })
+	parsed, err := a.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
+		if err := checkHeader(t.Header); err != nil {
+			return nil, err
+		}
+		// The method is on the list, so it is one that there is a key for. A secret
+		// verifies HS256 and nothing else, a public key never HS256.
+		if t.Method == jwt.SigningMethodHS256 {
+			return a.secret, nil
+		}
+		return publicKey(t, a.keys(ctx))
+	})
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token has expired: get a new one")
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token is not valid yet: check the clock of whoever issued it")
+	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
+		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token is from another issuer than RUNNEL_JWT_ISSUER")
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token is for another audience than RUNNEL_JWT_AUDIENCE")
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token has no exp claim: issue tokens that expire")
+		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token lacks a claim: tokens have to expire (exp), and to name issuer and audience where those are set")
 	case err != nil || !parsed.Valid:
-		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token is not valid: it has to be a JWT signed with HS256 and RUNNEL_JWT_SECRET")
+		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token is not valid: it has to be a JWT signed with %s", a.accepted())
 	}
 	role, _ := claims["role"].(string)
 	switch role {
-	case runnel.RoleAnon, runnel.RoleAuthenticated, runnel.RoleService:
+	case runnel.RoleAnon, runnel.RoleAuthenticated:
+	case runnel.RoleService:
+		if parsed.Method != jwt.SigningMethodHS256 {
+			// An identity provider says who somebody is. Often its users can have a
+			// say in their claims; they must not become the operator by it.
+			return runnel.Caller{}, runnel.Errorf(runnel.CodeForbidden, "a token of RUNNEL_JWKS_URL may not have role service_role: use the admin token, or a token signed with RUNNEL_JWT_SECRET")
+		}
 	case "":
 		return runnel.Caller{}, runnel.Errorf(runnel.CodeUnauthorized, "the token has no role claim: use anon, authenticated or service_role")
 	default:
@@ -106,8 +143,19 @@ func (a *authenticator) verify(token string) (runnel.Caller, error) {
 	return runnel.Caller{Role: role, UserID: sub, Claims: raw}, nil
 }
 
+// accepted names what tokens may be signed with.
+func (a *authenticator) accepted() string {
+	switch {
+	case a.keys == nil:
+		return "HS256 and RUNNEL_JWT_SECRET"
+	case len(a.secret) == 0:
+		return "RS256, ES256 or EdDSA and a key of RUNNEL_JWKS_URL, named by kid"
+	}
+	return "HS256 and RUNNEL_JWT_SECRET, or with RS256, ES256 or EdDSA and a key of RUNNEL_JWKS_URL, named by kid"
+}
+
 // isAdmin tells whether token is the admin token or a service_role JWT.
-func (a *authenticator) isAdmin(token string) bool {
+func (a *authenticator) isAdmin(ctx context.Context, token string) bool {
 	if token == "" {
 		return false
 	}
@@ -117,7 +165,7 @@ func (a *authenticator) isAdmin(token string) bool {
 			return true
 		}
 	}
-	c, err := a.verify(token)
+	c, err := a.verify(ctx, token)
 	return err == nil && c.Role == runnel.RoleService
 }
 
@@ -127,7 +175,7 @@ func (a *authenticator) authorizeAdmin(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if a.isAdmin(token) {
+	if a.isAdmin(r.Context(), token) {
 		return nil
 	}
 	if a.admin == nil {
@@ -136,7 +184,7 @@ func (a *authenticator) authorizeAdmin(r *http.Request) error {
 	if token == "" {
 		return runnel.Errorf(runnel.CodeUnauthorized, "this needs the admin token: send \"Authorization: Bearer $RUNNEL_ADMIN_TOKEN\"")
 	}
-	if c, err := a.verify(token); err == nil {
+	if c, err := a.verify(r.Context(), token); err == nil {
 		return runnel.Errorf(runnel.CodeForbidden, "role %s may not manage functions: send \"Authorization: Bearer $RUNNEL_ADMIN_TOKEN\", or a service_role token", c.Role)
 	}
 	return runnel.Errorf(runnel.CodeUnauthorized, "the admin token is wrong: send \"Authorization: Bearer $RUNNEL_ADMIN_TOKEN\"")

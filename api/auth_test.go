@@ -58,7 +58,7 @@ func withHeaders(kv ...string) *http.Request {
 
 func TestCallerOfAToken(t *testing.T) {
 	t.Parallel()
-	a := newAuthenticator("", []byte(testJWTSecret))
+	a := newAuthenticator(Config{AdminToken: "", JWTSecret: []byte(testJWTSecret)})
 	token := mint(t, jwt.MapClaims{"role": "authenticated", "sub": "user-1", "big": uint64(12345678901234567890)})
 	for name, r := range map[string]*http.Request{
 		"bearer":               withHeaders("Authorization", "Bearer "+token),
@@ -81,7 +81,7 @@ func TestCallerOfAToken(t *testing.T) {
 
 func TestTokensThatAreRefused(t *testing.T) {
 	t.Parallel()
-	a := newAuthenticator("", []byte(testJWTSecret))
+	a := newAuthenticator(Config{AdminToken: "", JWTSecret: []byte(testJWTSecret)})
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 		if err != nil || got.Role != runnel.RoleAnon || got.UserID != "" || got.Claims != nil {
 			t.Errorf("%s, without verify_jwt: %+v, %v; want anon", name, got, err)
 		}
-		if a.isAdmin(c.token) {
+		if a.isAdmin(t.Context(), c.token) {
 			t.Errorf("%s: is an admin", name)
 		}
 	}
@@ -135,16 +135,16 @@ func TestTokensThatAreRefused(t *testing.T) {
 
 func TestLeeway(t *testing.T) {
 	t.Parallel()
-	a := newAuthenticator("", []byte(testJWTSecret))
+	a := newAuthenticator(Config{AdminToken: "", JWTSecret: []byte(testJWTSecret)})
 	token := mint(t, jwt.MapClaims{"role": "anon", "exp": time.Now().Add(-leeway / 2).Unix()})
-	if _, err := a.verify(token); err != nil {
+	if _, err := a.verify(t.Context(), token); err != nil {
 		t.Errorf("a token that expired %v ago: %v", leeway/2, err)
 	}
 }
 
 func TestTwoAuthorizationHeadersAreRefused(t *testing.T) {
 	t.Parallel()
-	a := newAuthenticator(testAdminToken, []byte(testJWTSecret))
+	a := newAuthenticator(Config{AdminToken: testAdminToken, JWTSecret: []byte(testJWTSecret)})
 	r := withHeaders("Authorization", "Bearer "+testAdminToken, "Authorization", "Bearer x")
 	if _, err := a.caller(r, true); runnel.CodeOf(err) != runnel.CodeUnauthorized || err == nil {
 		t.Errorf("caller: %v", err)
@@ -156,14 +156,14 @@ func TestTwoAuthorizationHeadersAreRefused(t *testing.T) {
 
 func TestWithoutSecretNoTokenIsValid(t *testing.T) {
 	t.Parallel()
-	a := newAuthenticator("", nil)
+	a := newAuthenticator(Config{AdminToken: "", JWTSecret: nil})
 	// An attacker's guess: the key is empty, so sign with the empty key.
 	token := mintWith(t, jwt.SigningMethodHS256, []byte{}, jwt.MapClaims{"role": "service_role"})
 	r := withHeaders("Authorization", "Bearer "+token)
 	if _, err := a.caller(r, true); runnel.CodeOf(err) != runnel.CodeUnauthorized || err == nil || !strings.Contains(err.Error(), "RUNNEL_JWT_SECRET") {
 		t.Errorf("error %v, want Unauthorized that names RUNNEL_JWT_SECRET", err)
 	}
-	if a.isAdmin(token) || a.isAdmin("") {
+	if a.isAdmin(t.Context(), token) || a.isAdmin(t.Context(), "") {
 		t.Error("is an admin")
 	}
 }
@@ -187,7 +187,7 @@ func TestAuthorizeAdmin(t *testing.T) {
 		{"unset", "", "", runnel.CodeUnauthorized, "set RUNNEL_ADMIN_TOKEN"},
 		{"unset, guessed", "", "guess", runnel.CodeUnauthorized, "set RUNNEL_ADMIN_TOKEN"},
 	} {
-		a := newAuthenticator(c.admin, []byte(testJWTSecret))
+		a := newAuthenticator(Config{AdminToken: c.admin, JWTSecret: []byte(testJWTSecret)})
 		r := withHeaders()
 		if c.token != "" {
 			r = withHeaders("Authorization", "Bearer "+c.token)
@@ -203,9 +203,9 @@ func FuzzVerify(f *testing.F) {
 	f.Add("a.b.c")
 	f.Add("eyJhbGciOiJub25lIn0.eyJyb2xlIjoic2VydmljZV9yb2xlIiwiZXhwIjo5OTk5OTk5OTk5fQ.")
 	f.Add("eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIiwiZXhwIjo5OTk5OTk5OTk5fQ.AAAA")
-	a := newAuthenticator("", []byte(testJWTSecret))
+	a := newAuthenticator(Config{AdminToken: "", JWTSecret: []byte(testJWTSecret)})
 	f.Fuzz(func(t *testing.T, token string) {
-		if c, err := a.verify(token); err == nil {
+		if c, err := a.verify(t.Context(), token); err == nil {
 			t.Fatalf("%q was accepted as %+v without knowing the key", token, c)
 		}
 	})

@@ -40,7 +40,7 @@ func (d deployed) MarshalJSON() ([]byte, error) {
 func newDeployed(fn runnel.Function) deployed {
 	d := deployed{fn: fn}
 	for _, key := range redact.Unmaskable(fn.Environment) {
-		d.warnings = append(d.warnings, fmt.Sprintf("the value of %s is too short to be found in logs and results: it is masked only where it stands under its key; use a secret of 8 characters or more", key))
+		d.warnings = append(d.warnings, tooShortToMask(key))
 	}
 	return d
 }

@@ -120,7 +120,7 @@ func (s *Server) prepare(w http.ResponseWriter, r *http.Request) (sql.Enqueue, e
 	}
 	caller, err := s.auth.caller(r, fn.VerifyJWT)
 	if err != nil {
-		return sql.Enqueue{}, err
+		return sql.Enqueue{}, s.refused(r, err)
 	}
 	body, err := readBody(w, r, runnel.MaxPayloadSize)
 	if err != nil {

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -18,6 +20,7 @@ import (
 	"riverqueue.com/riverui"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/keyring"
 	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sql"
 )
@@ -41,9 +44,16 @@ const (
 
 // Config is how a Server behaves.
 type Config struct {
-	AdminToken string        // "": management only with a service_role token
-	JWTSecret  []byte        // HS256 key of callers' tokens; empty: no token is valid
-	WaitLimit  time.Duration // 0: DefaultWaitLimit
+	AdminToken string // "": management only with a service_role token
+	JWTSecret  []byte // HS256 key of callers' tokens; empty: none
+	// KeySet finds the public key of a token, as the function of that name makes
+	// it. nil: none. With neither it nor JWTSecret no token is valid.
+	KeySet         func(context.Context) jwt.Keyfunc
+	JWTIssuer      string         // what iss has to be; "": anything
+	JWTAudience    string         // what aud has to contain; "": anything
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For says who failed to log in
+	Keys           *keyring.Ring  // seals functions' secrets; nil: none can be set
+	WaitLimit      time.Duration  // 0: DefaultWaitLimit
 }
 
 // Deps are what a Server works with. All are needed and none is owned: the
@@ -67,6 +77,7 @@ type Server struct {
 	log      *slog.Logger
 
 	auth     *authenticator
+	guesses  *guesses
 	sessions *sessions
 	origin   *http.CrossOriginProtection
 	riverUI  *riverui.Handler
@@ -84,7 +95,8 @@ func NewServer(cfg Config, deps Deps) (*Server, error) {
 	s := &Server{
 		cfg: cfg, db: deps.DB, invoker: deps.Invoker, deployer: deps.Deployer,
 		registry: deps.Registry, log: deps.Logger,
-		auth:     newAuthenticator(cfg.AdminToken, cfg.JWTSecret),
+		auth:     newAuthenticator(cfg),
+		guesses:  newGuesses(cfg.TrustedProxies),
 		sessions: newSessions(cfg.AdminToken, cfg.JWTSecret),
 		origin:   http.NewCrossOriginProtection(),
 		drain:    drainTimeout,
@@ -127,6 +139,10 @@ func (s *Server) routes() http.Handler {
 	admin("GET /admin/v1/functions/{name}/versions", s.listVersions)
 	admin("POST /admin/v1/functions/{name}/rollback", s.postRollback)
 	admin("GET /admin/v1/functions/{name}/invocations", s.listInvocations)
+	admin("GET /admin/v1/functions/{name}/secrets", s.listSecrets)
+	admin("PUT /admin/v1/functions/{name}/secrets/{key}", s.putSecret)
+	admin("DELETE /admin/v1/functions/{name}/secrets/{key}", s.deleteSecret)
+	admin("POST /admin/v1/secrets/rotate", s.rotateSecrets)
 	admin("GET /admin/v1/invocations/{id}", s.getInvocation)
 
 	rest := routed(mux)
@@ -144,7 +160,7 @@ func (s *Server) routes() http.Handler {
 // admin lets the admin pass, with a {name} that can be a function's.
 func (s *Server) admin(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := s.auth.authorizeAdmin(r)
+		err := s.refused(r, s.auth.authorizeAdmin(r))
 		if name := r.PathValue("name"); err == nil && name != "" {
 			err = runnel.CheckName(name)
 		}
@@ -162,6 +178,19 @@ func (s *Server) MetricsHandler() http.Handler {
 	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
 }
 
+// httpServer has a limit for everything that a slow or endless client can do.
+func (s *Server) httpServer() *http.Server {
+	return &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      readTimeout + s.cfg.WaitLimit + writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
 // Serve answers on l until ctx ends, then lets requests finish. Callers that
 // still wait for a result after 20 s are told that the run goes on. It returns
 // nil after at most 25 s, or the error that ended it before ctx did.
@@ -172,16 +201,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	// Requests outlive ctx: they have the drain to finish in.
 	base, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
-	srv := &http.Server{
-		Handler:           s.handler,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      readTimeout + s.cfg.WaitLimit + writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
+	srv := s.httpServer()
+	srv.BaseContext = func(net.Listener) context.Context { return base }
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	select {

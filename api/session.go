@@ -85,7 +85,7 @@ func (s *Server) page(next http.Handler) http.Handler {
 			http.Redirect(w, r, pathLogin+"?"+url.Values{"next": {r.URL.RequestURI()}}.Encode(), http.StatusSeeOther)
 			return
 		}
-		writeError(w, r, s.log, err)
+		writeError(w, r, s.log, s.refused(r, err))
 	})
 }
 
@@ -144,7 +144,12 @@ func (s *Server) postLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := localPage(r.PostFormValue("next"))
-	if !s.auth.isAdmin(strings.TrimSpace(r.PostFormValue("token"))) {
+	if !s.auth.isAdmin(r.Context(), strings.TrimSpace(r.PostFormValue("token"))) {
+		wrong := runnel.Errorf(runnel.CodeUnauthorized, "that token is wrong")
+		if err := s.countFailure(r, wrong); err != error(wrong) {
+			writeError(w, r, s.log, err)
+			return
+		}
 		problem := "That token is wrong."
 		if s.auth.admin == nil {
 			problem = "No admin token is set: set RUNNEL_ADMIN_TOKEN for the web process."

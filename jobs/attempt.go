@@ -44,9 +44,9 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settle
 		RequestID:    task.RequestID,
 		Traceparent:  task.Traceparent,
 		CreatedAt:    job.CreatedAt,
-		Environment:  redact.Environment(task.Function.Environment),
 	}
-	hide := redact.ForEnvironment(task.Function.Environment)
+	env, envErr := newEnvironment(w.cfg.Keys, task)
+	row.Environment = env.shown
 	var out sandbox.Outcome
 	switch {
 	case !found:
@@ -55,28 +55,36 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settle
 		err = runnel.Errorf(runnel.CodeFunctionNotFound, "function %s was deleted before this invocation ran", job.Args.Function)
 	case !task.Function.Enabled:
 		err = runnel.Errorf(runnel.CodeFunctionNotFound, "function %s was disabled before this invocation ran", job.Args.Function)
+	case envErr != nil:
+		err = envErr
 	default:
-		out, err = w.run(ctx, task, &row, job)
+		out, err = w.run(ctx, task, env.values, &row, job)
 		if errors.Is(err, errNotStarted) {
 			return nil, err
 		}
 	}
-	return w.outcome(job, task, row, out, err, hide), nil
+	return w.outcome(job, task, row, out, err, env.hide), nil
 }
 
 // run executes the module and fills in the row's figures. Loading and compiling
 // are part of the queue time, not of the run.
-func (w *Worker) run(ctx context.Context, task sql.Task, row *runnel.Invocation, job *river.Job[Args]) (sandbox.Outcome, error) {
+func (w *Worker) run(ctx context.Context, task sql.Task, env map[string]string, row *runnel.Invocation, job *river.Job[Args]) (sandbox.Outcome, error) {
 	w.met.inFlight.Inc()
 	defer w.met.inFlight.Dec()
+	network := w.egress.Session(task.Function.AllowedHosts)
+	defer network.Close()
+	guest := w.db.Guest(task.Caller, task.Function.CanBypassRLS)
+	defer guest.Close()
 	out, err := w.sandbox.Run(ctx, sandbox.Call{
 		Hash:     task.Function.WasmHash,
 		Revision: task.Revision,
 		Load:     func(ctx context.Context) ([]byte, error) { return w.db.Module(ctx, task.Function.WasmHash) },
 		Event:    task.Event,
-		Env:      task.Function.Environment,
+		Env:      env,
 		Timeout:  task.Function.Timeout,
 		Memory:   task.Function.MaxMemory,
+		Query:    guest.Query,
+		Fetch:    network.Fetch,
 	})
 	if errors.Is(context.Cause(ctx), errStopped) && err != nil {
 		if out.Duration == 0 {

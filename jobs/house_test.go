@@ -42,7 +42,7 @@ func newHouse(t *testing.T) *house {
 
 func (h *house) open() *sql.DB {
 	h.t.Helper()
-	db, err := sql.Open(h.t.Context(), h.url, sql.Options{MaxConns: 8, ApplicationName: "runnel-test"})
+	db, err := sql.Open(h.t.Context(), h.url, sql.Options{MaxConns: 8, ApplicationName: "runnel-test", SlotSecret: "a secret of the tests", Slots: 4})
 	if err != nil {
 		h.t.Fatal(err)
 	}

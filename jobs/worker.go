@@ -12,6 +12,8 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/runnelhq/runnel/internal/batch"
+	"github.com/runnelhq/runnel/internal/egress"
+	"github.com/runnelhq/runnel/internal/keyring"
 	"github.com/runnelhq/runnel/sandbox"
 	"github.com/runnelhq/runnel/sql"
 )
@@ -32,6 +34,7 @@ type WorkerConfig struct {
 	ID           string
 	Concurrency  int           // invocations at a time
 	LogRetention time.Duration // log partitions older than this are dropped; 0 keeps all
+	Keys         *keyring.Ring // opens functions' secrets; nil: a function that has some fails
 	Logger       *slog.Logger
 	Metrics      *Metrics
 }
@@ -45,6 +48,7 @@ type Worker struct {
 	met     *Metrics
 	db      *sql.DB
 	sandbox *sandbox.Runtime
+	egress  *egress.Client
 	client  *river.Client[pgx.Tx]
 	loads   *batch.Group[sql.Ref, loaded]
 	settler *settler
@@ -55,6 +59,10 @@ type Worker struct {
 	// life is the context of settling and upkeep; it ends last.
 	life context.Context
 	end  context.CancelFunc
+
+	commands  chan string // to River, in place of its control channel
+	runningMu sync.Mutex
+	running   map[int64]struct{} // guarded by runningMu; jobs
 
 	mu      sync.Mutex
 	started bool // guarded by mu
@@ -74,7 +82,8 @@ type loaded struct {
 
 // NewWorker returns a Worker that runs modules in rt.
 func NewWorker(db *sql.DB, rt *sandbox.Runtime, cfg WorkerConfig) (*Worker, error) {
-	w := &Worker{cfg: cfg, log: cfg.Logger, met: cfg.Metrics, db: db, sandbox: rt}
+	w := &Worker{cfg: cfg, log: cfg.Logger, met: cfg.Metrics, db: db, sandbox: rt, egress: egress.New()}
+	w.commands, w.running = make(chan string), map[int64]struct{}{}
 	w.loads = batch.New(maxLoadBatch, w.loadBatch)
 	w.settler = newSettler(db, w.log, w.met)
 	w.interrupted, w.interrupt = context.WithCancelCause(context.Background())
@@ -85,7 +94,7 @@ func NewWorker(db *sql.DB, rt *sandbox.Runtime, cfg WorkerConfig) (*Worker, erro
 	if err := river.AddWorkerSafely(workers, river.WorkFunc(w.work)); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	client, err := newWorkingClient(db, cfg, workers)
+	client, err := newWorkingClient(db, cfg, workers, w.commands)
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
@@ -115,6 +124,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	w.started = true
 	w.upkeep.Go(w.beat)
 	w.upkeep.Go(w.keepPartitions)
+	w.upkeep.Go(w.control)
 	w.sweeps.Go(w.schedule)
 	return nil
 }
@@ -165,6 +175,7 @@ func (w *Worker) work(ctx context.Context, job *river.Job[Args]) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(w.interrupted, func() { cancel(errStopped) })()
+	defer w.runs(job.ID)()
 
 	s, err := w.attempt(ctx, job)
 	if err != nil {

@@ -86,13 +86,11 @@ func checkImports(imports []meter.Import) error {
 	for _, f := range hostFunctions() {
 		allowed[name{f.module, f.name}] = f.meterType()
 	}
-	var unknown, missing, mistyped []string
+	var unknown, mistyped []string
 	for _, im := range imports {
 		full := excerpt(im.Module, 60) + "." + excerpt(im.Name, 60)
 		want, ok := allowed[name{im.Module, im.Name}]
 		switch {
-		case unavailable(im.Module, im.Name):
-			missing = append(missing, full)
 		case !ok:
 			unknown = append(unknown, full)
 		case im.Kind != meter.KindFunc:
@@ -103,10 +101,7 @@ func checkImports(imports []meter.Import) error {
 	}
 	var problems []string
 	if len(unknown) > 0 {
-		problems = append(problems, "it imports what does not exist: "+enumerate(unknown)+" (a module may import "+wasiModule+", and log, env and result_read from "+hostModule+")")
-	}
-	if len(missing) > 0 {
-		problems = append(problems, "it imports what is not available in this version: "+enumerate(missing))
+		problems = append(problems, "it imports what does not exist: "+enumerate(unknown)+" (a module may import "+wasiModule+", and log, env, db_query, http_fetch and result_read from "+hostModule+")")
 	}
 	if len(mistyped) > 0 {
 		problems = append(problems, "it imports functions with a wrong type: "+enumerate(mistyped))

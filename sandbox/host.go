@@ -46,13 +46,6 @@ func valueTypes(s string) []api.ValueType {
 // hostFunctions returns everything a guest may import.
 func hostFunctions() []hostFunction { return append(wasiFunctions(), runnelFunctions()...) }
 
-// unavailable are functions of module runnel that the contract names and this
-// version does not have. A module that imports one is refused at deploy rather
-// than surprised at run time.
-func unavailable(module, name string) bool {
-	return module == hostModule && (name == "db_query" || name == "http_fetch")
-}
-
 // runnelFunctions is the import module "runnel". These have no error number to
 // return, so a pointer outside of memory ends the guest with an error that names
 // the call.
@@ -60,7 +53,9 @@ func runnelFunctions() []hostFunction {
 	return []hostFunction{
 		{hostModule, "log", "iii", "", (*invocation).hostLog},
 		{hostModule, "env", "ii", "i", (*invocation).hostEnv},
+		{hostModule, "http_fetch", "ii", "i", (*invocation).hostFetch},
 		{hostModule, "result_read", "ii", "i", (*invocation).hostResultRead},
+		{hostModule, "db_query", "iiii", "i", (*invocation).hostQuery},
 	}
 }
 

@@ -49,6 +49,15 @@ type Call struct {
 	Env     map[string]string // what the guest reads as its environment
 	Timeout time.Duration     // from the start of execution, without load and compilation; 0: runnel.DefaultTimeout
 	Memory  int64             // bytes, rounded down to pages of 64 KB; 0: runnel.DefaultMemory
+
+	// Query answers db_query with JSON; its errors are JSON too. The context ends
+	// with the invocation. nil: every query is answered with RlsUnavailable.
+	Query func(ctx context.Context, sql string, params []byte) []byte
+
+	// Fetch answers http_fetch with JSON; errors are in it. It must return soon
+	// after its context ends, which is when the guest has to end. nil: the guest
+	// reads HostNotAllowed.
+	Fetch func(ctx context.Context, request []byte) []byte
 }
 
 // Outcome is what an invocation left behind.

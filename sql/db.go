@@ -18,15 +18,22 @@ const (
 )
 
 // DB is Runnel's own connection to its database: it logs in as the owner of the
-// schema, and nothing of it is ever lent to a function.
+// schema, and nothing of it is ever lent to a function. Functions' SQL runs in
+// slots, which are logins of their own (Guest).
 type DB struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	slots *slots
 }
 
 // Options of Open.
 type Options struct {
 	MaxConns        int    // 0: pool_max_conns of the url, else 10
 	ApplicationName string // shown in pg_stat_activity
+
+	// SlotSecret is what the passwords of slots are made from: the same for all
+	// processes of a database. Without it every query of a function is refused.
+	SlotSecret string
+	Slots      int // connections of each level for functions' SQL; 0: DefaultSlots
 }
 
 // Open connects to a database that Migrate has been run on. It fails with
@@ -36,7 +43,9 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{pool: pool}, nil
+	db := &DB{pool: pool}
+	db.slots = newSlots(db, o.SlotSecret, o.Slots)
+	return db, nil
 }
 
 func connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
@@ -65,8 +74,12 @@ func connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	return pool, nil
 }
 
-// Close waits for the statements under way and closes all connections.
-func (db *DB) Close() { db.pool.Close() }
+// Close waits for the statements under way and closes all connections. Close the
+// sessions of Guest first.
+func (db *DB) Close() {
+	db.slots.close()
+	db.pool.Close()
+}
 
 // Pool is the pool behind db, for River's client.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }

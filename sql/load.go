@@ -18,8 +18,9 @@ type Ref struct {
 // Task is what a worker needs to run an attempt.
 type Task struct {
 	ID          string
-	Function    runnel.Function // as it is now. ID "": deleted, and only Name is set
-	Revision    string          // changes whenever the stored module's row is written
+	Function    runnel.Function   // as it is now. ID "": deleted, and only Name is set
+	Revision    string            // changes whenever the stored module's row is written
+	Secrets     map[string][]byte // sealed, by key
 	Event       []byte
 	Trigger     runnel.Trigger
 	Caller      runnel.Caller
@@ -51,7 +52,7 @@ func (db *DB) Load(ctx context.Context, refs []Ref) (map[string]Task, error) {
 			revision *string
 		)
 		err := row.Scan(append([]any{&t.ID, &t.Event, &t.Trigger, &t.Caller.Role, &t.Caller.UserID, &claims,
-			&t.RequestID, &t.Traceparent, &t.Respond, &revision}, f.fields()...)...)
+			&t.RequestID, &t.Traceparent, &t.Respond, &t.Caller.Depth, &revision, &t.Secrets}, f.fields()...)...)
 		if claims != nil {
 			t.Caller.Claims = []byte(*claims)
 		}

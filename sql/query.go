@@ -18,6 +18,8 @@ var (
 	configureSQL string
 	//go:embed query/environment.sql
 	environmentSQL string
+	//go:embed query/setsecret.sql
+	setSecretSQL string
 	//go:embed query/versions.sql
 	versionsSQL string
 	//go:embed query/rollback.sql
@@ -34,6 +36,8 @@ var (
 	//go:embed query/responses.sql
 	responsesSQL string
 
+	//go:embed query/control.sql
+	controlSQL string
 	//go:embed query/heartbeat.sql
 	heartbeatSQL string
 	//go:embed query/lost.sql
@@ -47,6 +51,15 @@ var (
 	sweptSQL string
 	//go:embed query/nextsweep.sql
 	nextSweepSQL string
+
+	//go:embed query/slots.sql
+	slotsSQL string
+	//go:embed query/probe.sql
+	probeSQL string
+	//go:embed query/claim.sql
+	claimSQL string
+	//go:embed query/types.sql
+	typesSQL string
 
 	//go:embed query/invocations.sql
 	invocationsSQL string

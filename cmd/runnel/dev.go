@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -23,6 +24,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/keyring"
 	"github.com/runnelhq/runnel/internal/localpg"
 	"github.com/runnelhq/runnel/internal/process"
 	"github.com/runnelhq/runnel/internal/settings"
@@ -130,7 +132,11 @@ func (d *dev) settings(dir string) (settings.Settings, error) {
 		return settings.Settings{}, err
 	}
 	environ := os.Environ()
-	for key, kept := range map[string]string{"RUNNEL_ADMIN_TOKEN": before.AdminToken, "RUNNEL_JWT_SECRET": before.JWTSecret} {
+	// Secrets in the database are of no use without the key they were sealed with.
+	if os.Getenv("RUNNEL_SECRET_KEYS") == "" && os.Getenv("RUNNEL_SECRET_KEYS_FILE") == "" {
+		environ = append(environ, "RUNNEL_SECRET_KEYS="+cmp.Or(before.SecretKeys, keyring.Generate()))
+	}
+	for key, kept := range map[string]string{"RUNNEL_ADMIN_TOKEN": before.AdminToken, "RUNNEL_JWT_SECRET": before.JWTSecret, "RUNNEL_SLOT_SECRET": before.SlotSecret} {
 		if os.Getenv(key) != "" || os.Getenv(key+"_FILE") != "" {
 			continue
 		}
@@ -147,12 +153,13 @@ func (d *dev) settings(dir string) (settings.Settings, error) {
 
 // keep writes what the other commands and the next start need.
 func (d *dev) keep(dir string, s settings.Settings) error {
-	d.state.AdminToken, d.state.JWTSecret = s.AdminToken, s.JWTSecret
+	d.state.AdminToken, d.state.JWTSecret, d.state.SlotSecret = s.AdminToken, s.JWTSecret, s.SlotSecret
+	d.state.SecretKeys = s.SecretKeys
 	var err error
-	if d.state.AnonKey, err = mintKey(s.JWTSecret, runnel.RoleAnon, "", keyLife); err != nil {
+	if d.state.AnonKey, err = mintKey(s, runnel.RoleAnon, "", keyLife); err != nil {
 		return err
 	}
-	if d.state.ServiceKey, err = mintKey(s.JWTSecret, runnel.RoleService, "", keyLife); err != nil {
+	if d.state.ServiceKey, err = mintKey(s, runnel.RoleService, "", keyLife); err != nil {
 		return err
 	}
 	return writeState(dir, d.state)
@@ -330,7 +337,9 @@ func (d *dev) deploy(ctx context.Context, w *watcher, dir string) (*folder, erro
 // in the order of the triggers.
 func (d *dev) greet(dirs []string) {
 	if d.json {
-		_ = d.writeLine(d.state)
+		shown := d.state // what its reader needs, and not what only the next start does
+		shown.SecretKeys, shown.SlotSecret = "", ""
+		_ = d.writeLine(shown)
 		return
 	}
 	fmt.Fprintf(d.out, `

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -16,14 +17,18 @@ import (
 // keyLife is how long the keys that applications are configured with last.
 const keyLife = 10 * 365 * 24 * time.Hour
 
-// mintKey signs a token for role; sub is its user, or "".
-func mintKey(secret, role, sub string, life time.Duration) (string, error) {
+// mintKey signs a token for role that a server with these settings accepts; sub is
+// its user, or "".
+func mintKey(s settings.Settings, role, sub string, life time.Duration) (string, error) {
 	now := time.Now()
-	claims := jwt.MapClaims{"iss": "runnel", "role": role, "iat": now.Unix(), "exp": now.Add(life).Unix()}
+	claims := jwt.MapClaims{"iss": cmp.Or(s.JWTIssuer, "runnel"), "role": role, "iat": now.Unix(), "exp": now.Add(life).Unix()}
 	if sub != "" {
 		claims["sub"] = sub
 	}
-	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+	if s.JWTAudience != "" {
+		claims["aud"] = s.JWTAudience
+	}
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(s.JWTSecret))
 }
 
 func (t *tool) keysCommand() *cobra.Command {
@@ -41,7 +46,7 @@ which may do everything and must not be.`,
 		Example: "  runnel keys\n  runnel keys --role authenticated --sub 5d0e... --expires 1h",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			secret, err := jwtSecret()
+			s, err := jwtSettings()
 			if err != nil {
 				return err
 			}
@@ -61,7 +66,7 @@ which may do everything and must not be.`,
 				default:
 					return usagef("--role %s is not one: use anon, authenticated or service_role", r)
 				}
-				if keys[r], err = mintKey(secret, r, sub, life); err != nil {
+				if keys[r], err = mintKey(s, r, sub, life); err != nil {
 					return err
 				}
 			}
@@ -85,20 +90,19 @@ which may do everything and must not be.`,
 	return cmd
 }
 
-func jwtSecret() (string, error) {
+// jwtSettings are the settings with the secret of runnel dev where they have none.
+func jwtSettings() (settings.Settings, error) {
 	s, err := settings.Load(os.Environ())
-	if err != nil {
-		return "", err
-	}
-	if s.JWTSecret != "" {
-		return s.JWTSecret, nil
+	if err != nil || s.JWTSecret != "" {
+		return s, err
 	}
 	dev, ok, err := findState()
 	if err != nil {
-		return "", err
+		return s, err
 	}
 	if !ok {
-		return "", errors.New("no secret is known: set RUNNEL_JWT_SECRET to the server's, or start \"runnel dev\" in this folder")
+		return s, errors.New("no secret is known: set RUNNEL_JWT_SECRET to the server's, or start \"runnel dev\" in this folder")
 	}
-	return dev.JWTSecret, nil
+	s.JWTSecret = dev.JWTSecret
+	return s, nil
 }

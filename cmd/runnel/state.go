@@ -22,6 +22,8 @@ type state struct {
 	DatabaseURL string `json:"database_url"`
 	AdminToken  string `json:"admin_token"`
 	JWTSecret   string `json:"jwt_secret"`
+	SlotSecret  string `json:"slot_secret,omitempty"`
+	SecretKeys  string `json:"secret_keys,omitempty"`
 	AnonKey     string `json:"anon_key"`
 	ServiceKey  string `json:"service_key"`
 }

@@ -2,6 +2,8 @@
 package deps
 
 import (
+	_ "code.dny.dev/ssrf"
+	_ "github.com/MicahParks/keyfunc/v3"
 	_ "github.com/caarlos0/env/v11"
 	_ "github.com/fergusstrange/embedded-postgres"
 	_ "github.com/golang-jwt/jwt/v5"

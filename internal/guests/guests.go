@@ -112,6 +112,19 @@ func Tell(key string) []byte {
 	})
 }
 
+// Fetch hands its event to http_fetch and answers with the response, or with the
+// first 4 KB of it.
+func Fetch() []byte {
+	return reactor(func(m *w.Module) *w.Code {
+		pair := m.Type(w.Types(w.I32, w.I32), w.Types(w.I32))
+		fetch := m.ImportFunc("runnel", "http_fetch", pair)
+		read := m.ImportFunc("runnel", "result_read", pair)
+		return w.Body().
+			LocalGet(0).LocalGet(1).Call(fetch).Op(w.Drop).
+			I32Const(0).I32Const(heap).Call(read).Op(w.I64ExtendU).End()
+	})
+}
+
 // Exit is a WASI command that writes stderr and exits with a code.
 func Exit(code int32, stderr string) []byte {
 	m := w.New()

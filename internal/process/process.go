@@ -21,6 +21,7 @@ import (
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/api"
+	"github.com/runnelhq/runnel/internal/keyring"
 	"github.com/runnelhq/runnel/internal/settings"
 	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sandbox"
@@ -76,11 +77,24 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("web: %w", err)
 	}
 	invoker := jobs.NewInvoker(db, p.log, p.metrics)
-	server, err := api.NewServer(api.Config{
-		AdminToken: p.settings.AdminToken,
-		JWTSecret:  []byte(p.settings.JWTSecret),
-		WaitLimit:  p.settings.WaitLimit,
-	}, api.Deps{
+	keys, err := p.keys()
+	if err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	cfg := api.Config{
+		AdminToken: p.settings.AdminToken, Keys: keys,
+		JWTSecret: []byte(p.settings.JWTSecret), JWTIssuer: p.settings.JWTIssuer, JWTAudience: p.settings.JWTAudience,
+		WaitLimit: p.settings.WaitLimit,
+	}
+	if cfg.TrustedProxies, err = p.settings.Proxies(); err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	if p.settings.JWKSURL != "" {
+		if cfg.KeySet, err = api.KeySet(ctx, p.settings.JWKSURL, p.log); err != nil {
+			return fmt.Errorf("web: %w", err)
+		}
+	}
+	server, err := api.NewServer(cfg, api.Deps{
 		DB: db, Invoker: invoker, Deployer: jobs.NewDeployer(db), River: river, Registry: p.registry, Logger: p.log,
 	})
 	if err != nil {
@@ -89,8 +103,8 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 	if p.settings.AdminToken == "" {
 		p.log.Warn("RUNNEL_ADMIN_TOKEN is not set: functions can be managed with a service_role token only")
 	}
-	if p.settings.JWTSecret == "" {
-		p.log.Warn("RUNNEL_JWT_SECRET is not set: only functions with verify_jwt false can be called")
+	if p.settings.JWTSecret == "" && p.settings.JWKSURL == "" {
+		p.log.Warn("neither RUNNEL_JWT_SECRET nor RUNNEL_JWKS_URL is set: only functions with verify_jwt false can be called")
 	}
 	invoker.Start(ctx)
 	defer invoker.Stop()
@@ -111,9 +125,13 @@ func (p *Process) Work(ctx context.Context) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 	defer rt.Close(context.WithoutCancel(ctx))
+	keys, err := p.keys()
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
 	id := workerID()
 	worker, err := jobs.NewWorker(db, rt, jobs.WorkerConfig{
-		ID: id, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention,
+		ID: id, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention, Keys: keys,
 		Logger: p.log, Metrics: p.metrics,
 	})
 	if err != nil {
@@ -126,6 +144,11 @@ func (p *Process) Work(ctx context.Context) error {
 		return err
 	}
 	p.log.Info("worker started", "id", id, "settings", p.settings)
+	for level, err := range db.CheckSlots(ctx) {
+		if err != nil {
+			p.log.Warn("functions' SQL is refused for a role", "role", level, "error", err)
+		}
+	}
 	<-ctx.Done()
 	p.log.Info("worker stops: no new invocations, running ones finish")
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -156,8 +179,18 @@ func (p *Process) Metrics(ctx context.Context) error {
 	return nil
 }
 
+// keys is the ring of RUNNEL_SECRET_KEYS; nil when there are none.
+func (p *Process) keys() (*keyring.Ring, error) {
+	if p.settings.SecretKeys == "" {
+		return nil, nil
+	}
+	return keyring.Parse(p.settings.SecretKeys)
+}
+
 func (p *Process) open(ctx context.Context, name string) (*sql.DB, error) {
-	db, err := sql.Open(ctx, p.settings.DatabaseURL, sql.Options{ApplicationName: name})
+	db, err := sql.Open(ctx, p.settings.DatabaseURL, sql.Options{
+		ApplicationName: name, SlotSecret: p.settings.SlotSecret, Slots: p.settings.Slots,
+	})
 	if err != nil {
 		return nil, err
 	}

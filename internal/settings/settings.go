@@ -1,20 +1,18 @@
 // Package settings reads what a process is told through its environment.
 //
 // Every setting that exists is a field of Settings. DATABASE_URL,
-// RUNNEL_ADMIN_TOKEN and RUNNEL_JWT_SECRET can also be given as the path of a
-// file that holds them, in DATABASE_URL_FILE and so on.
+// RUNNEL_ADMIN_TOKEN, RUNNEL_JWT_SECRET, RUNNEL_SLOT_SECRET and RUNNEL_SECRET_KEYS
+// can also be given as the path of a file that holds them, in DATABASE_URL_FILE and
+// so on.
 //
-// Settings of the contract that are not built yet are refused by name, so that
-// nobody believes them in force: RUNNEL_JWKS_URL, RUNNEL_SECRET_KEYS,
-// RUNNEL_SLOT_SECRET and RUNNEL_SLOTS. OTEL_EXPORTER_OTLP_ENDPOINT, which
-// platforms set for everyone, has no effect yet.
+// OTEL_EXPORTER_OTLP_ENDPOINT, which platforms set for everyone, has no effect yet.
 package settings
 
 import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
+	"net/netip"
 	"net/url"
 	"os"
 	"reflect"
@@ -24,19 +22,31 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/runnelhq/runnel/internal/keyring"
 )
 
 // Settings are the settings of every Runnel process; each uses its part. String
 // and LogValue leave the secrets out.
 type Settings struct {
-	DatabaseURL  string        `env:"DATABASE_URL"`
-	Port         int           `env:"PORT" envDefault:"8080"`
-	MetricsPort  int           `env:"METRICS_PORT"` // 0: metrics are only on Port, behind the admin token
-	AdminToken   string        `env:"RUNNEL_ADMIN_TOKEN"`
-	JWTSecret    string        `env:"RUNNEL_JWT_SECRET"`
+	DatabaseURL string `env:"DATABASE_URL"`
+	Port        int    `env:"PORT" envDefault:"8080"`
+	MetricsPort int    `env:"METRICS_PORT"` // 0: metrics are only on Port, behind the admin token
+	AdminToken  string `env:"RUNNEL_ADMIN_TOKEN"`
+	JWTSecret   string `env:"RUNNEL_JWT_SECRET"`
+	JWKSURL     string `env:"RUNNEL_JWKS_URL"`     // public keys of callers' tokens
+	JWTIssuer   string `env:"RUNNEL_JWT_ISSUER"`   // what iss has to be; "": anything
+	JWTAudience string `env:"RUNNEL_JWT_AUDIENCE"` // what aud has to contain; "": anything
+	// TrustedProxies are addresses or networks, comma-separated, whose
+	// X-Forwarded-For is believed when failed logins are counted.
+	TrustedProxies string `env:"RUNNEL_TRUSTED_PROXIES"`
+	// SecretKeys encrypt functions' secrets: comma-separated, the first encrypts.
+	SecretKeys   string        `env:"RUNNEL_SECRET_KEYS"`
 	Workers      int           `env:"RUNNEL_WORKERS"` // concurrent invocations per worker process
 	WaitLimit    time.Duration `env:"RUNNEL_WAIT_LIMIT" envDefault:"60s"`
 	LogRetention time.Duration `env:"RUNNEL_LOG_RETENTION" envDefault:"720h"`
+	SlotSecret   string        `env:"RUNNEL_SLOT_SECRET"`          // what the passwords of functions' logins are made from
+	Slots        int           `env:"RUNNEL_SLOTS" envDefault:"8"` // connections of each level for functions' SQL, for each worker process
 	LogLevel     slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat    string        `env:"LOG_FORMAT" envDefault:"text"` // "text" or "json"
 }
@@ -51,17 +61,11 @@ const (
 	maxWaitLimit  = 10 * time.Minute
 	minRetention  = time.Hour
 	maxWorkers    = 10_000 // River's own limit
+	minSlotSecret = 32     // bytes
+	maxSlots      = 500
 )
 
-var (
-	secrets  = []string{"DATABASE_URL", "RUNNEL_ADMIN_TOKEN", "RUNNEL_JWT_SECRET"}
-	notBuilt = map[string]string{
-		"RUNNEL_JWKS_URL":    "tokens are checked with RUNNEL_JWT_SECRET (HS256) only",
-		"RUNNEL_SECRET_KEYS": "environments are not encrypted at rest",
-		"RUNNEL_SLOT_SECRET": "functions cannot query the database yet",
-		"RUNNEL_SLOTS":       "functions cannot query the database yet",
-	}
-)
+var secrets = []string{"DATABASE_URL", "RUNNEL_ADMIN_TOKEN", "RUNNEL_JWT_SECRET", "RUNNEL_SLOT_SECRET", "RUNNEL_SECRET_KEYS"}
 
 // Load reads settings from environ, which has the form of os.Environ. The error
 // names every problem, one per line, and what to do about it; it contains no
@@ -76,11 +80,6 @@ func Load(environ []string, required ...string) (Settings, error) {
 	var problems []error
 	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
-	for _, key := range slices.Sorted(maps.Keys(notBuilt)) {
-		if values[key] != "" {
-			report("%s is not available in this version (%s): unset it", key, notBuilt[key])
-		}
-	}
 	for _, key := range secrets {
 		path := values[key+"_FILE"]
 		if path == "" {
@@ -159,17 +158,56 @@ func (s Settings) check(unparsed env.AggregateError, report func(string, ...any)
 	if s.JWTSecret != "" && len(s.JWTSecret) < minJWTSecret {
 		report("RUNNEL_JWT_SECRET is shorter than %d characters: use a random one, for example from: openssl rand -hex 32", minJWTSecret)
 	}
+	if s.JWKSURL != "" {
+		u, err := url.Parse(s.JWKSURL)
+		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+			report("RUNNEL_JWKS_URL is not an https address such as https://auth.example.com/.well-known/jwks.json (http only to this machine): correct it")
+		}
+	}
+	if _, err := s.Proxies(); err != nil {
+		report("RUNNEL_TRUSTED_PROXIES: %v", err)
+	}
+	if s.SecretKeys != "" {
+		if _, err := keyring.Parse(s.SecretKeys); err != nil {
+			report("RUNNEL_SECRET_KEYS: %v", err)
+		}
+	}
 	within("Port", "PORT", s.Port > 0 && s.Port < 1<<16, "1 to 65535")
 	within("MetricsPort", "METRICS_PORT", s.MetricsPort >= 0 && s.MetricsPort < 1<<16, "1 to 65535")
 	if s.MetricsPort != 0 && s.MetricsPort == s.Port {
 		report("METRICS_PORT and PORT are both %d: choose another METRICS_PORT, or leave it out to have metrics at /metrics behind the admin token", s.Port)
 	}
 	within("Workers", "RUNNEL_WORKERS", s.Workers >= 1 && s.Workers <= maxWorkers, "1 to "+strconv.Itoa(maxWorkers))
+	if s.SlotSecret != "" && len(s.SlotSecret) < minSlotSecret {
+		report("RUNNEL_SLOT_SECRET is shorter than %d characters: use a random one, for example from: openssl rand -hex 32", minSlotSecret)
+	}
+	within("Slots", "RUNNEL_SLOTS", s.Slots >= 1 && s.Slots <= maxSlots, "1 to "+strconv.Itoa(maxSlots))
 	within("WaitLimit", "RUNNEL_WAIT_LIMIT", s.WaitLimit >= time.Millisecond && s.WaitLimit <= maxWaitLimit, "a duration such as 60s, from 1ms to "+maxWaitLimit.String())
 	within("LogRetention", "RUNNEL_LOG_RETENTION", s.LogRetention >= minRetention, "a duration such as 720h, of 1h or more")
 	if s.LogFormat != "text" && s.LogFormat != "json" {
 		report("LOG_FORMAT is %.40q: use text or json", s.LogFormat)
 	}
+}
+
+// Proxies are the TrustedProxies.
+func (s Settings) Proxies() ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, text := range strings.FieldsFunc(s.TrustedProxies, func(c rune) bool { return c == ',' || c == ' ' }) {
+		p, err := netip.ParsePrefix(text)
+		if ip, ipErr := netip.ParseAddr(text); ipErr == nil {
+			p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%.60q is not an address or a network such as 10.0.0.0/8: correct it", text)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func wrong(unparsed env.AggregateError, field string) bool {
@@ -188,7 +226,7 @@ func unparsable(err error, values map[string]string) error {
 	}
 	field, _ := reflect.TypeFor[Settings]().FieldByName(p.Name)
 	key := field.Tag.Get("env")
-	want := map[string]string{"Port": "a port number", "MetricsPort": "a port number", "Workers": "a number",
+	want := map[string]string{"Port": "a port number", "MetricsPort": "a port number", "Workers": "a number", "Slots": "a number",
 		"WaitLimit": "a duration such as 60s", "LogRetention": "a duration such as 720h", "LogLevel": "debug, info, warn or error"}[p.Name]
 	return fmt.Errorf("%s is %.40q: use %s", key, values[key], want)
 }
@@ -229,6 +267,10 @@ func (s Settings) LogValue() slog.Value {
 		slog.Bool("database_url_set", s.DatabaseURL != ""),
 		slog.Bool("admin_token_set", s.AdminToken != ""),
 		slog.Bool("jwt_secret_set", s.JWTSecret != ""),
+		slog.Bool("jwks_url_set", s.JWKSURL != ""),
+		slog.Bool("secret_keys_set", s.SecretKeys != ""),
+		slog.Bool("slot_secret_set", s.SlotSecret != ""),
+		slog.Int("slots", s.Slots),
 		slog.Int("port", s.Port),
 		slog.Int("metrics_port", s.MetricsPort),
 		slog.Int("workers", s.Workers),

@@ -14,6 +14,7 @@ const (
 	databaseURL = "postgres://someone:hunter2-hunter2@db.example.com:5432/app"
 	adminToken  = "0123456789abcdef-admin"
 	jwtSecret   = "0123456789abcdef0123456789abcdef-jwt"
+	secretKeys  = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"
 )
 
 func TestDefaults(t *testing.T) {
@@ -22,7 +23,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Settings{DatabaseURL: databaseURL, Port: 8080, Workers: s.Workers, WaitLimit: time.Minute,
+	want := Settings{DatabaseURL: databaseURL, Port: 8080, Workers: s.Workers, Slots: 8, WaitLimit: time.Minute,
 		LogRetention: 720 * time.Hour, LogLevel: slog.LevelInfo, LogFormat: "text"}
 	if s != want {
 		t.Errorf("got  %+v\nwant %+v", s, want)
@@ -36,13 +37,17 @@ func TestEverySettingIsRead(t *testing.T) {
 	t.Parallel()
 	s, err := Load([]string{
 		"DATABASE_URL=" + databaseURL, "PORT=9000", "METRICS_PORT=9001", "RUNNEL_ADMIN_TOKEN=" + adminToken,
-		"RUNNEL_JWT_SECRET=" + jwtSecret, "RUNNEL_WORKERS=7", "RUNNEL_WAIT_LIMIT=1500ms",
+		"RUNNEL_JWT_SECRET=" + jwtSecret, "RUNNEL_SLOT_SECRET=" + jwtSecret, "RUNNEL_SLOTS=3", "RUNNEL_WORKERS=7", "RUNNEL_WAIT_LIMIT=1500ms",
 		"RUNNEL_LOG_RETENTION=48h", "LOG_LEVEL=debug", "LOG_FORMAT=json",
+		"RUNNEL_JWKS_URL=https://auth.example.com/keys", "RUNNEL_JWT_ISSUER=iss", "RUNNEL_JWT_AUDIENCE=aud",
+		"RUNNEL_TRUSTED_PROXIES=10.0.0.0/8, ::1", "RUNNEL_SECRET_KEYS=" + secretKeys,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Settings{databaseURL, 9000, 9001, adminToken, jwtSecret, 7, 1500 * time.Millisecond, 48 * time.Hour, slog.LevelDebug, "json"}
+	want := Settings{DatabaseURL: databaseURL, Port: 9000, MetricsPort: 9001, AdminToken: adminToken, JWTSecret: jwtSecret,
+		JWKSURL: "https://auth.example.com/keys", JWTIssuer: "iss", JWTAudience: "aud", TrustedProxies: "10.0.0.0/8, ::1", SecretKeys: secretKeys,
+		SlotSecret: jwtSecret, Slots: 3, Workers: 7, WaitLimit: 1500 * time.Millisecond, LogRetention: 48 * time.Hour, LogLevel: slog.LevelDebug, LogFormat: "json"}
 	if s != want {
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}
@@ -80,7 +85,7 @@ func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 	_, err := Load([]string{
 		"PORT=http", "METRICS_PORT=70000", "RUNNEL_ADMIN_TOKEN=short", "RUNNEL_JWT_SECRET_FILE=" + empty,
 		"RUNNEL_WORKERS=0", "RUNNEL_WAIT_LIMIT=60", "RUNNEL_LOG_RETENTION=1m", "LOG_LEVEL=loud", "LOG_FORMAT=xml",
-		"RUNNEL_JWKS_URL=https://example.com/keys", "RUNNEL_SLOTS=4",
+		"RUNNEL_JWKS_URL=http://example.com/keys", "RUNNEL_SLOTS=0", "RUNNEL_SLOT_SECRET=short",
 	}, DatabaseURL)
 	if err == nil {
 		t.Fatal("no error")
@@ -90,14 +95,14 @@ func TestAllProblemsAreReportedAtOnce(t *testing.T) {
 		"RUNNEL_JWT_SECRET_FILE names an empty file", "RUNNEL_WORKERS is out of range: use 1 to 10000",
 		"RUNNEL_WAIT_LIMIT is \"60\": use a duration such as 60s", "RUNNEL_LOG_RETENTION is out of range",
 		"LOG_LEVEL is \"loud\": use debug", "LOG_FORMAT is \"xml\": use text or json",
-		"RUNNEL_JWKS_URL is not available in this version", "RUNNEL_SLOTS is not available in this version",
+		"RUNNEL_JWKS_URL is not an https address", "RUNNEL_SLOTS is out of range", "RUNNEL_SLOT_SECRET is shorter than 32",
 	} {
 		if n := strings.Count(err.Error(), want); n != 1 {
 			t.Errorf("%q is reported %d times, want once", want, n)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n"); n != 12 {
-		t.Errorf("%d problems, want 12:\n%v", n, err)
+	if n := strings.Count(err.Error(), "\n"); n != 13 {
+		t.Errorf("%d problems, want 13:\n%v", n, err)
 	}
 }
 
@@ -111,6 +116,10 @@ func TestProblemsSayWhatToDo(t *testing.T) {
 		{"RUNNEL_JWT_SECRET=tooshort", "openssl rand"},
 		{"RUNNEL_ADMIN_TOKEN_FILE=/nonexistent", "cannot be read"},
 		{"PORT=0", "PORT is out of range"},
+		{"RUNNEL_SECRET_KEYS=hunter2", "openssl rand -hex 32"},
+		{"RUNNEL_SECRET_KEYS=" + secretKeys + "," + secretKeys, "keys 1 and 2 are the same"},
+		{"RUNNEL_TRUSTED_PROXIES=10.0.0.0/8,proxy", "not an address or a network"},
+		{"RUNNEL_JWKS_URL=https://u:p@auth.example.com/", "not an https address"},
 		{"RUNNEL_WAIT_LIMIT=11m", "RUNNEL_WAIT_LIMIT is out of range"},
 	} {
 		_, err := Load([]string{c.environ})
@@ -130,15 +139,15 @@ func TestBothValueAndFileAreRefused(t *testing.T) {
 
 func TestFUNC_S1_SettingsDoNotShowSecrets(t *testing.T) {
 	t.Parallel()
-	s, err := Load([]string{"DATABASE_URL=" + databaseURL, "RUNNEL_ADMIN_TOKEN=" + adminToken, "RUNNEL_JWT_SECRET=" + jwtSecret})
+	s, err := Load([]string{"DATABASE_URL=" + databaseURL, "RUNNEL_ADMIN_TOKEN=" + adminToken, "RUNNEL_JWT_SECRET=" + jwtSecret, "RUNNEL_SECRET_KEYS=" + secretKeys})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("start", "settings", s)
-	_, broken := Load([]string{"DATABASE_URL=" + databaseURL + "%zz", "RUNNEL_ADMIN_TOKEN=hunter2", "RUNNEL_JWT_SECRET=hunter2", "PORT=x"})
+	_, broken := Load([]string{"DATABASE_URL=" + databaseURL + "%zz", "RUNNEL_ADMIN_TOKEN=hunter2", "RUNNEL_JWT_SECRET=hunter2", "RUNNEL_SECRET_KEYS=hunter2", "PORT=x"})
 	for _, text := range []string{log.String(), fmt.Sprint(s), fmt.Sprintf("%v", s), fmt.Sprint(broken)} {
-		for _, secret := range []string{"hunter2", adminToken, jwtSecret} {
+		for _, secret := range []string{"hunter2", adminToken, jwtSecret, secretKeys} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%q shows %q", text, secret)
 			}

@@ -183,13 +183,13 @@ func (r *reader) instruction() instruction {
 			s = vectorShape(sub)
 		}
 		in.sub = byte(sub)
+		if s == shapeInvalid {
+			r.failAt(at, Unsupported, "instruction %#x %d is not part of WebAssembly 2.0: build without newer proposals", in.op, sub)
+			return in
+		}
 		if in.op == opVector && r.err == nil && r.pos-at != 2+int(sub>>7) {
 			// The engine reads a single byte and would see another instruction.
 			r.failAt(at, Malformed, "a vector instruction in more bytes than it needs")
-			return in
-		}
-		if s == shapeInvalid {
-			r.failAt(at, Unsupported, "instruction %#x %d is not part of WebAssembly 2.0: build without newer proposals", in.op, sub)
 			return in
 		}
 	}

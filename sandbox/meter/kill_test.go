@@ -137,7 +137,7 @@ func guest(body func(*w.Module) *w.Code) []byte {
 
 // run runs a guest under a guard until it ends, with the garbage collector
 // running all the while: it has to stop the world, and guests have to let it.
-func run(t *testing.T, wasm []byte, deadline time.Duration) (err error, over time.Duration, collections int64) {
+func run(t *testing.T, wasm []byte, deadline time.Duration) (over time.Duration, collections int64, err error) {
 	ctx := t.Context()
 	r := newRuntime(t)
 	var g *guard
@@ -163,7 +163,7 @@ func run(t *testing.T, wasm []byte, deadline time.Duration) (err error, over tim
 	_, err = f.Call(ctx)
 	over = time.Since(start) - deadline
 	done.Store(true)
-	return err, over, <-collected
+	return over, <-collected, err
 }
 
 func TestFUNC_I2_RunawaysEndAtTheDeadline(t *testing.T) {
@@ -174,7 +174,7 @@ func TestFUNC_I2_RunawaysEndAtTheDeadline(t *testing.T) {
 			// time, so the best of three attempts counts.
 			var best time.Duration
 			for attempt := range 3 {
-				err, over, collections := run(t, guest(body), deadline)
+				over, collections, err := run(t, guest(body), deadline)
 				if !errors.Is(err, errDeadline) {
 					t.Fatalf("ended with %v, want %v", err, errDeadline)
 				}
@@ -197,7 +197,7 @@ func TestFUNC_I2_RunawaysEndAtTheDeadline(t *testing.T) {
 func TestFUNC_I2_RecursionEndsBeforeTheStackIsLarge(t *testing.T) {
 	for name, body := range recursions() {
 		t.Run(name, func(t *testing.T) {
-			err, over, _ := run(t, guest(body), 10*time.Second)
+			over, _, err := run(t, guest(body), 10*time.Second)
 			if !errors.Is(err, errStack) {
 				t.Fatalf("ended with %v, want %v", err, errStack)
 			}

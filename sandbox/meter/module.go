@@ -47,7 +47,6 @@ type module struct {
 	importedGlobals uint32
 	globals         uint32 // globals of the input; the fuel global comes after them
 	memories        uint32
-	tables          int
 
 	functions []function      // defined functions
 	taken     map[uint32]bool // functions whose address is taken
