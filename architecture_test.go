@@ -117,10 +117,6 @@ var rules = map[string]rule{
 		may:    []string{"internal/wasmtest"},
 		reason: "guests for tests; must not share code with what runs them",
 	},
-	"internal/deps": {
-		may:    []string{"*"},
-		reason: "pins modules while packages are being written",
-	},
 	"cmd": {
 		may:    []string{"*"},
 		reason: "commands may use everything, and nothing may use them",
