@@ -94,7 +94,7 @@ func compare(t testing.TB, choices []byte) (trapped bool) {
 func TestFUNC_I2_GeneratedProgramsBehaveAndPay(t *testing.T) {
 	t.Parallel()
 	n := 1500
-	if testing.Short() {
+	if brief() {
 		n = 150
 	}
 	trapped := 0

@@ -247,3 +247,29 @@ func (e *estimator) effect(in *instruction) (pop, push int) {
 	}
 	return 0, in.stackChange()
 }
+
+// work is what compiling the instruction alone costs.
+func (in *instruction) work() float64 {
+	op := in.op
+	switch {
+	case in.endsBlock():
+		return workControl
+	case op == opCall, op == opRefFunc:
+		return workCall
+	case op == opCallIndirect:
+		return workIndirect
+	case in.accessesMemory():
+		return workMemory
+	case op == 0x25, op == 0x26:
+		return workTable
+	case op >= 0x6d && op <= 0x70, op >= 0x7f && op <= 0x82:
+		return workDivision
+	case op >= 0xa8 && op <= 0xab, op >= 0xae && op <= 0xb1:
+		return workTruncation
+	case op == opVector:
+		return workVector
+	case op == opMemoryGrow, op == opBulk && in.sub >= bulkMemoryInit:
+		return workBulk
+	}
+	return workInstruction
+}

@@ -16,6 +16,9 @@ import (
 	"github.com/runnelhq/runnel/sandbox/meter"
 )
 
+// brief tells tests that compile for long to do a sample.
+func brief() bool { return testing.Short() || raceDetector }
+
 // rewrite rewrites a module that has to be accepted.
 func rewrite(t testing.TB, wasm []byte) *meter.Module {
 	t.Helper()

@@ -1,10 +1,3 @@
-// Package meter makes a WebAssembly module safe to run and cheap to stop.
-//
-// Rewrite refuses what must not reach the engine (see Limits and Error) and
-// rewrites the rest, so that the guest counts its own work down from a private
-// global and calls the host each time the count runs out. In that call the host
-// can end the guest: no flag, signal or second goroutine is involved, and neither
-// recursion nor a loop without calls gets past it. doc.go explains the method.
 package meter
 
 // The names the rewritten module uses towards the host. A guest that imports

@@ -44,12 +44,12 @@ func TestFUNC_I1_RewritingKeepsTheMeaningOfTheSpecSuite(t *testing.T) {
 			var commands atomic.Int64
 			t.Cleanup(func() {
 				t.Logf("%d commands compared", commands.Load())
-				if !t.Failed() && !testing.Short() && commands.Load() < version.least {
+				if !t.Failed() && !brief() && commands.Load() < version.least {
 					t.Errorf("only %d commands were compared, want at least %d", commands.Load(), version.least)
 				}
 			})
 			for i, file := range files {
-				if testing.Short() && i%10 != 0 {
+				if brief() && i%10 != 0 {
 					continue
 				}
 				t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
