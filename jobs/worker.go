@@ -116,6 +116,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	w.upkeep.Go(w.beat)
 	w.upkeep.Go(w.keepPartitions)
 	w.sweeps.Go(w.schedule)
+	w.sweeps.Go(w.warm)
 	return nil
 }
 

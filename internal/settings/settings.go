@@ -37,6 +37,7 @@ type Settings struct {
 	Workers      int           `env:"RUNNEL_WORKERS"` // concurrent invocations per worker process
 	WaitLimit    time.Duration `env:"RUNNEL_WAIT_LIMIT" envDefault:"60s"`
 	LogRetention time.Duration `env:"RUNNEL_LOG_RETENTION" envDefault:"720h"`
+	CacheDir     string        `env:"RUNNEL_CACHE_DIR"` // compiled modules; "": in the user's cache directory
 	LogLevel     slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat    string        `env:"LOG_FORMAT" envDefault:"text"` // "text" or "json"
 }

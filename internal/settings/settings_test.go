@@ -37,12 +37,12 @@ func TestEverySettingIsRead(t *testing.T) {
 	s, err := Load([]string{
 		"DATABASE_URL=" + databaseURL, "PORT=9000", "METRICS_PORT=9001", "RUNNEL_ADMIN_TOKEN=" + adminToken,
 		"RUNNEL_JWT_SECRET=" + jwtSecret, "RUNNEL_WORKERS=7", "RUNNEL_WAIT_LIMIT=1500ms",
-		"RUNNEL_LOG_RETENTION=48h", "LOG_LEVEL=debug", "LOG_FORMAT=json",
+		"RUNNEL_LOG_RETENTION=48h", "RUNNEL_CACHE_DIR=/var/cache/runnel", "LOG_LEVEL=debug", "LOG_FORMAT=json",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Settings{databaseURL, 9000, 9001, adminToken, jwtSecret, 7, 1500 * time.Millisecond, 48 * time.Hour, slog.LevelDebug, "json"}
+	want := Settings{databaseURL, 9000, 9001, adminToken, jwtSecret, 7, 1500 * time.Millisecond, 48 * time.Hour, "/var/cache/runnel", slog.LevelDebug, "json"}
 	if s != want {
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}
