@@ -2,7 +2,10 @@
 // them. It deploys nothing: each module goes to Check, to a child that compiles it
 // and to a Runtime, as it would in a worker.
 //
-//	go run ./bench/bombs [-only nest] [-mb 1,5,10] [-each 90s] [-seconds 2]
+//	go run ./bench/bombs [-only nest] [-mb 1,5,10] [-cpu 30s] [-unmetered]
+//
+// With -unmetered modules go to the child as they are, past the meter, to see that
+// the child's limits hold alone.
 //
 // One row per module: what became of it, how long each step took (check, first
 // call), the peak memory of this process and of the child while it was
@@ -42,18 +45,20 @@ func main() {
 	each := flag.Duration("each", 90*time.Second, "limit for one bomb")
 	quiet := flag.Duration("quiet", 3*time.Second, "length of the measurement without bombs")
 	all := flag.Duration("all", 30*time.Minute, "limit for everything")
+	unmetered := flag.Bool("unmetered", false, "only compile, and what the meter would refuse as well")
+	cpu := flag.Duration("cpu", compile.DefaultLimits().CPU, "the child's limit of processor time")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, *all)
 	defer cancel()
-	if err := run(ctx, *only, *sizes, *each, *quiet); err != nil {
+	if err := run(ctx, *only, *sizes, *each, *quiet, *cpu, *unmetered); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, only, sizes string, each, quiet time.Duration) error {
+func run(ctx context.Context, only, sizes string, each, quiet, cpu time.Duration, unmetered bool) error {
 	var mbs []float64
 	for s := range strings.SplitSeq(sizes, ",") {
 		mb, err := strconv.ParseFloat(s, 64)
@@ -62,7 +67,7 @@ func run(ctx context.Context, only, sizes string, each, quiet time.Duration) err
 		}
 		mbs = append(mbs, mb)
 	}
-	b, err := newBed(ctx)
+	b, err := newBed(ctx, cpu)
 	if err != nil {
 		return err
 	}
@@ -81,7 +86,7 @@ func run(ctx context.Context, only, sizes string, each, quiet time.Duration) err
 				continue
 			}
 			wasm := bomb.make(int(mb * (1 << 20)))
-			r := b.try(ctx, wasm, each)
+			r := b.try(ctx, wasm, each, unmetered)
 			fmt.Fprintf(t, "%s\t%.2f\t%s\t%s\t%s\t%d MB\t%d MB\t%s\t%s\t%s\t%.1f\t%s\n", bomb.name, float64(len(wasm))/(1<<20),
 				millis(r.check), millis(r.first), millis(r.again), r.process>>20, r.child>>20,
 				micros(r.hello.p50), micros(r.hello.p99), micros(r.hello.max), float64(r.hello.p99)/float64(base.p99), r.outcome)
@@ -99,16 +104,18 @@ type bed struct {
 	hello    sandbox.Call
 }
 
-func newBed(ctx context.Context) (b *bed, err error) {
+func newBed(ctx context.Context, cpu time.Duration) (b *bed, err error) {
 	b = &bed{}
 	if b.dir, err = os.MkdirTemp("", "bombs-*"); err != nil {
 		return nil, err
 	}
+	limits := compile.DefaultLimits()
+	limits.CPU = cpu
 	self, err := compile.Self()
 	if err != nil {
 		return nil, err
 	}
-	if b.compiler, err = compile.New(ctx, compile.Options{Dir: filepath.Join(b.dir, "store"), Command: self}); err != nil {
+	if b.compiler, err = compile.New(ctx, compile.Options{Dir: filepath.Join(b.dir, "store"), Command: self, Limits: limits}); err != nil {
 		return nil, err
 	}
 	if b.runtime, err = sandbox.New(ctx, sandbox.Config{Compiler: b.compiler}); err != nil {
@@ -144,11 +151,21 @@ type result struct {
 
 // try does with a module what a deploy and two calls do; those who call do not
 // know that Check refused it.
-func (b *bed) try(ctx context.Context, wasm []byte, limit time.Duration) (r result) {
+func (b *bed) try(ctx context.Context, wasm []byte, limit time.Duration, unmetered bool) (r result) {
 	m := watchMemory()
 	r.hello = b.beside(ctx, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
+		if unmetered {
+			began := time.Now()
+			err := b.compiler.Compile(ctx, wasm)
+			r.first = time.Since(began)
+			began = time.Now()
+			_ = b.compiler.Compile(ctx, wasm)
+			r.again = time.Since(began)
+			r.outcome = "compile: " + outcome(err)
+			return
+		}
 		began := time.Now()
 		_, err := sandbox.Check(ctx, wasm)
 		r.check = time.Since(began)

@@ -91,6 +91,9 @@ func (d *dev) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.CacheDir == "" {
+		s.CacheDir = filepath.Join(dir, "modules")
+	}
 	log := s.Logger()
 
 	if s.DatabaseURL == "" {

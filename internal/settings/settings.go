@@ -4,6 +4,11 @@
 // RUNNEL_ADMIN_TOKEN and RUNNEL_JWT_SECRET can also be given as the path of a
 // file that holds them, in DATABASE_URL_FILE and so on.
 //
+// RUNNEL_CACHE_DIR holds compiled modules. The directory must belong to the user of
+// the process and be writable by nobody else, because what is in it is executed. By
+// default it is runnel/modules in the user's cache directory; when that cannot be
+// used, a temporary one that goes with the process.
+//
 // Settings of the contract that are not built yet are refused by name, so that
 // nobody believes them in force: RUNNEL_JWKS_URL, RUNNEL_SECRET_KEYS,
 // RUNNEL_SLOT_SECRET and RUNNEL_SLOTS. OTEL_EXPORTER_OTLP_ENDPOINT, which
