@@ -97,8 +97,8 @@ func (l Limits) arguments() []string {
 // judge says from how a child ended whether its module is to blame.
 func (l Limits) judge(state *os.ProcessState, said, complained string) verdict {
 	status, _ := state.Sys().(syscall.WaitStatus)
-	cpu := state.UserTime() + state.SystemTime()
-	fatal := state.ExitCode() == 2 // of the Go runtime
+	cpu := state.UserTime() + state.SystemTime() // the kernel's limit counts ticks, and can be off by some percent
+	fatal := state.ExitCode() == 2               // of the Go runtime
 	switch {
 	case state.ExitCode() == exitRefused && outOfMemory(said), fatal && outOfMemory(complained):
 		return verdict{reason: fmt.Sprintf("it needs more than %s of memory to compile: make its functions smaller", size(l.Memory))}
@@ -106,7 +106,7 @@ func (l Limits) judge(state *os.ProcessState, said, complained string) verdict {
 		return verdict{reason: fmt.Sprintf("it compiles to more than %s of native code: make it smaller", size(l.Output))}
 	case state.ExitCode() == exitRefused:
 		return verdict{reason: said}
-	case !state.Exited() && cpu >= l.CPU.Truncate(time.Second)-100*time.Millisecond, strings.Contains(complained, "SIGXCPU"):
+	case !state.Exited() && cpu >= l.CPU/10*9, strings.Contains(complained, "SIGXCPU"):
 		return verdict{reason: fmt.Sprintf("it took longer than %s of processor time to compile: split it into smaller functions", l.CPU)}
 	case status.Signaled() && status.Signal() == syscall.SIGKILL:
 		// By the kernel, which was out of memory, or by somebody. The next try may
