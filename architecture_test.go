@@ -66,8 +66,13 @@ var rules = map[string]rule{
 		forbid: append(outside, "os", "log", "log/slog", "time", "unsafe"),
 		reason: "the rewriter reads an attacker's bytes: pure, and without help from outside",
 	},
+	"sandbox/compile": {
+		may:    []string{root, wazero},
+		forbid: []string{"database/sql", "net", "net/http"},
+		reason: "the compiler's process needs the module and nothing else",
+	},
 	"sandbox": {
-		may:    []string{root, "sandbox/meter", wazero, sys, sync},
+		may:    []string{root, "sandbox/compile", "sandbox/meter", wazero, sys, sync},
 		forbid: outside,
 		reason: "the room with the guest in it has no door to Postgres or the network",
 	},
@@ -76,7 +81,7 @@ var rules = map[string]rule{
 		reason: "stores know the nouns and Postgres; they run nothing",
 	},
 	"jobs": {
-		may:    []string{root, "redact", "sandbox", "sql", "internal/batch", "internal/egress", "internal/keyring", pgx, river, prometheus, cron, sync},
+		may:    []string{root, "redact", "sandbox", "sandbox/compile", "sql", "internal/batch", "internal/egress", "internal/keyring", pgx, river, prometheus, cron, sync},
 		reason: "the one place where the sandbox, Postgres and the network meet; what it stores is redacted here, and secrets are opened here",
 	},
 	"api": {
@@ -103,7 +108,7 @@ var rules = map[string]rule{
 		reason: "a private Postgres knows nothing of Runnel",
 	},
 	"internal/process": {
-		may:    []string{root, "api", "jobs", "redact", "sandbox", "sql", "internal/keyring", "internal/settings", prometheus, river, pgx, sync},
+		may:    []string{root, "api", "jobs", "redact", "sandbox", "sandbox/compile", "sql", "internal/keyring", "internal/settings", prometheus, river, pgx, sync},
 		reason: "puts the processes together, for the commands and for `runnel dev`",
 	},
 	"internal/pgtest": {

@@ -126,6 +126,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	w.upkeep.Go(w.keepPartitions)
 	w.upkeep.Go(w.control)
 	w.sweeps.Go(w.schedule)
+	w.sweeps.Go(w.warm)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 // module is a compiled module. It is immutable and shared by its instances.
 type module struct {
 	compiled  wazero.CompiledModule
+	runtime   wazero.Runtime // that it is of
 	kind      Kind
 	memoryMin uint32 // pages
 	size      int64  // what it is worth in the cache, in bytes
@@ -30,10 +31,10 @@ const (
 	maxRefusals = 1024
 )
 
-// Compiling cannot be interrupted, and a hostile module of 1 MB can keep it busy for
-// minutes. So nobody waits for one module longer than loadWait, and a compilation
-// that takes longer than slotTime no longer keeps others from starting. It goes on,
-// once, and its result is used by who asks later.
+// Compiling in this process cannot be interrupted, and without a Compiler a hostile
+// module of 1 MB can keep it busy for minutes. So nobody waits for one module longer
+// than loadWait, and a compilation that takes longer than slotTime no longer keeps
+// others from starting. It goes on, once, and its result is used by who asks later.
 const (
 	loadWait = time.Minute
 	slotTime = 10 * time.Second
@@ -49,7 +50,7 @@ type moduleKey struct{ hash, revision string }
 type cache struct {
 	budget   int64
 	observer Observer
-	compile  func([]byte) (*module, error)
+	compile  compileFunc
 	slots    chan struct{} // one for each compilation that may start at once
 
 	ctx  context.Context // of all loads
@@ -60,8 +61,13 @@ type cache struct {
 	entries  map[moduleKey]*entry
 	idle     list.List // of *entry without users, most recently used first
 	bytes    int64     // of all loaded entries
+	loads    int       // under way
 	refusals map[string]refusal
 }
+
+// compileFunc compiles verified bytes. It calls free when the rest of its work
+// needs no slot; ctx ends when nothing is compiled any more.
+type compileFunc func(ctx context.Context, wasm []byte, free func()) (*module, error)
 
 // entry is a module that is loaded or being loaded. mu of the cache guards it.
 type entry struct {
@@ -80,7 +86,7 @@ type refusal struct {
 	until time.Time
 }
 
-func newCache(budget int64, slots int, observer Observer, compile func([]byte) (*module, error)) *cache {
+func newCache(budget int64, slots int, observer Observer, compile compileFunc) *cache {
 	c := &cache{
 		budget: budget, observer: observer, compile: compile, slots: make(chan struct{}, slots),
 		entries: map[moduleKey]*entry{}, refusals: map[string]refusal{},
@@ -106,6 +112,30 @@ func (c *cache) acquire(ctx context.Context, key moduleKey, load func(context.Co
 		return nil, nil, e.err
 	}
 	return e.module, func() { c.leave(e) }, nil
+}
+
+// warm has a module loaded that nobody asked for yet. It does nothing for one that
+// is known, and gives way to what was asked for.
+func (c *cache) warm(ctx context.Context, key moduleKey, load func(context.Context) ([]byte, error)) error {
+	c.mu.Lock()
+	_, known := c.entries[key]
+	refusal, refused := c.refusals[key.hash]
+	busy := c.loads > 0
+	c.mu.Unlock()
+	switch {
+	case known:
+		return nil
+	case refused && time.Now().Before(refusal.until):
+		return nil
+	case busy:
+		return ErrBusy
+	}
+	_, done, err := c.acquire(ctx, key, load)
+	if err != nil {
+		return err
+	}
+	done()
+	return nil
 }
 
 // await returns when the entry is loaded or has failed to, or with an error.
@@ -151,6 +181,7 @@ func (c *cache) enter(key moduleKey, load func(context.Context) ([]byte, error))
 	ctx, cancel := context.WithCancel(c.ctx)
 	e := &entry{key: key, users: 1, cancel: cancel, loaded: make(chan struct{})}
 	c.entries[key] = e
+	c.loads++
 	c.observer.CacheMiss()
 	c.wait.Go(func() {
 		defer cancel()
@@ -186,6 +217,7 @@ func (c *cache) leave(e *entry) {
 // finish publishes the outcome of a load.
 func (c *cache) finish(e *entry, m *module, err error) {
 	c.mu.Lock()
+	c.loads--
 	e.module, e.err = m, err
 	close(e.loaded)
 	var evicted []*module
@@ -263,7 +295,7 @@ func (c *cache) load(ctx context.Context, e *entry, load func(context.Context) (
 		return nil, err
 	}
 	defer free()
-	m, err = c.compile(wasm)
+	m, err = c.compile(c.ctx, wasm, free)
 	if code := runnel.CodeOf(err); err != nil && (code == runnel.CodeInvalidModule || code == runnel.CodeTooLarge) {
 		c.refuse(e.key.hash, err)
 	}

@@ -247,12 +247,12 @@ func TestFUNC_I4_SlowCompilationHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRuntime(t, Config{})
 		compiles := 0
-		c := newCache(1<<30, 1, nobody{}, func(wasm []byte) (*module, error) {
+		c := newCache(1<<30, 1, nobody{}, func(ctx context.Context, wasm []byte, free func()) (*module, error) {
 			if string(wasm) == "slow" {
 				compiles++
 				time.Sleep(time.Hour)
 			}
-			return r.compile(hello())
+			return r.compile(ctx, hello(), free)
 		})
 		defer c.shutdown()
 		ctx := context.Background()

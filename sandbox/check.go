@@ -14,6 +14,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/sandbox/compile"
 	"github.com/runnelhq/runnel/sandbox/meter"
 )
 
@@ -49,6 +50,18 @@ func Check(ctx context.Context, wasm []byte) (Info, error) {
 		return info, cancelled(ctx)
 	}
 	return info, validate(m.Wasm)
+}
+
+// Precompile has c compile a module that passed Check, unless it is so small that
+// Run compiles it by itself. So a module that cannot be compiled within the limits
+// is refused before anybody calls it, and a Runtime that shares c's store finds it
+// there. Errors are those of compile.Compiler.
+func Precompile(ctx context.Context, c *compile.Compiler, wasm []byte) error {
+	m, _, err := prepare(wasm)
+	if err != nil || len(m.Wasm) <= smallModule {
+		return err
+	}
+	return c.Compile(ctx, m.Wasm)
 }
 
 func hash(wasm []byte) string {
@@ -171,7 +184,7 @@ func validate(wasm []byte) (err error) {
 	}()
 	ctx, cancel := context.WithCancel(experimental.WithCompilationWorkers(context.Background(), 2))
 	cancel()
-	r := wazero.NewRuntimeWithConfig(ctx, engineConfig())
+	r := wazero.NewRuntimeWithConfig(ctx, compile.Engine())
 	defer func() { _ = r.Close(context.Background()) }()
 	_, err = r.CompileModule(ctx, wasm)
 	if err != nil && !errors.Is(err, context.Canceled) {

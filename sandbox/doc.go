@@ -21,6 +21,11 @@
 // no longer than it. Only a single bulk instruction (memory.fill) cannot be
 // interrupted; the memory limit bounds it.
 //
+// # Who compiles
+//
+// Compiling cannot be stopped, so with a Compiler (package compile) all but small
+// modules are compiled by a child process with limits, and only loaded here.
+//
 // # Who owns guest memory
 //
 // Every instance has one anonymous mapping, held by the invocation and not only

@@ -70,7 +70,7 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 		return out, outOfMemory(inv.memory.limit)
 	}
 	ctx := inv.context()
-	instance, err := r.wazero.InstantiateModule(ctx, m.compiled, r.instance)
+	instance, err := m.runtime.InstantiateModule(ctx, m.compiled, r.instance)
 	if err != nil {
 		return out, inv.failure(err)
 	}

@@ -13,9 +13,15 @@ import (
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/wasmtest"
+	"github.com/runnelhq/runnel/sandbox/compile"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if compile.IsChild() {
+		os.Exit(compile.Child())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // newRuntime returns a Runtime that is closed, with nothing mapped, when the test
 // ends.

@@ -102,9 +102,9 @@ func TestCloseDoesNotWaitForACompilation(t *testing.T) {
 			t.Fatal(err)
 		}
 		compile := r.modules.compile
-		r.modules.compile = func(wasm []byte) (*module, error) {
+		r.modules.compile = func(ctx context.Context, wasm []byte, free func()) (*module, error) {
 			time.Sleep(time.Hour)
-			return compile(wasm)
+			return compile(ctx, wasm, free)
 		}
 		go func() {
 			_, err := run(t, r, hello())

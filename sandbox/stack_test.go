@@ -8,6 +8,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/runnelhq/runnel/sandbox/compile"
+
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/wasmtest"
 )
@@ -16,7 +18,7 @@ import (
 func TestStackProbeKnowsThisWazero(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, engineConfig())
+	r := wazero.NewRuntimeWithConfig(ctx, compile.Engine())
 	defer r.Close(ctx)
 	if err := instantiateTick(ctx, r); err != nil {
 		t.Fatal(err)

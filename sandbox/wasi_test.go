@@ -46,7 +46,7 @@ func newHostCalls(t testing.TB, call Call) *hostCalls {
 		g.ExportFunc(f.name, g.Func(g.Type([]byte(ft.Params), []byte(ft.Results)), nil, b.Call(uint32(i)).End()))
 	}
 	wasm := newGuestFrom(g)
-	m, err := r.compile(wasm)
+	m, err := r.compile(context.Background(), wasm, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}

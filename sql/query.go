@@ -49,6 +49,8 @@ var (
 	tickSQL string
 	//go:embed query/swept.sql
 	sweptSQL string
+	//go:embed query/deployed.sql
+	deployedSQL string
 	//go:embed query/nextsweep.sql
 	nextSweepSQL string
 

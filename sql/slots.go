@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,8 @@ const (
 	maxLogins = 512
 	// idleSlot is how long an unused connection is kept.
 	idleSlot = time.Minute
+	// openTimeout bounds the search for a login that nobody uses.
+	openTimeout = 10 * time.Second
 	// verdictLife is how long a level that cannot be had is not tried again.
 	verdictLife = 10 * time.Second
 )
@@ -47,9 +50,10 @@ type level struct {
 	places chan struct{} // one for each connection in use
 
 	mu      sync.Mutex
-	idle    []*slot     // guarded by mu; the last one is the most recently used
-	verdict *guestError // guarded by mu; why there are none
-	until   time.Time   // guarded by mu; end of the verdict
+	idle    []*slot         // guarded by mu; the last one is the most recently used
+	taken   map[string]bool // guarded by mu; logins that this process uses or tries
+	verdict *guestError     // guarded by mu; why there are none
+	until   time.Time       // guarded by mu; end of the verdict
 }
 
 func newSlots(db *DB, secret string, limit int) *slots {
@@ -64,7 +68,7 @@ func (s *slots) level(name string) *level {
 	defer s.mu.Unlock()
 	l := s.levels[name]
 	if l == nil {
-		l = &level{name: name, places: make(chan struct{}, s.limit)}
+		l = &level{name: name, places: make(chan struct{}, s.limit), taken: map[string]bool{}}
 		s.levels[name] = l
 	}
 	return l
@@ -100,18 +104,25 @@ func (s *slots) wait(ctx context.Context, l *level) error {
 		return nil
 	default:
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		left := time.Until(deadline)
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, left-min(100*time.Millisecond, left/10))
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, patience(ctx, runnel.MaxTimeout))
+	defer cancel()
 	select {
 	case l.places <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return &guestError{Code: guestUnavailable, SQLState: "53300", Message: fmt.Sprintf("all %d database connections of %s were in use until the function's time was over: raise RUNNEL_SLOTS, or hold fewer at once", s.limit, l.name)}
 	}
+}
+
+// patience is how long to wait at most, so that the function can still see why it
+// got nothing.
+func patience(ctx context.Context, most time.Duration) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return most
+	}
+	left := time.Until(deadline)
+	return min(most, left-min(100*time.Millisecond, left/10))
 }
 
 func (l *level) pop() *slot {
@@ -123,7 +134,7 @@ func (l *level) pop() *slot {
 		if c.idle.Stop() {
 			return c
 		}
-		c.kill() // its time was just over
+		c.kill() // its time was just over: expire, which waits for us, drops it
 	}
 	return nil
 }
@@ -134,6 +145,7 @@ func (s *slots) release(c *slot) {
 	defer func() { <-l.places }()
 	if !c.clean() {
 		c.kill()
+		l.drop(c.name)
 		return
 	}
 	s.mu.Lock()
@@ -158,6 +170,7 @@ func (l *level) expire(c *slot) {
 		}
 	}
 	c.kill()
+	delete(l.taken, c.name)
 }
 
 // close closes what is idle. What is in use is closed when it comes back.
@@ -188,7 +201,7 @@ func (s *slots) open(ctx context.Context, l *level) (*slot, error) {
 	if verdict != nil {
 		return nil, verdict
 	}
-	c, err := s.tryOpen(ctx, l.name)
+	c, err := s.tryOpen(ctx, l)
 	var fault *guestError
 	if errors.As(err, &fault) && fault.Code == guestRLSUnavailable {
 		l.mu.Lock()
@@ -198,44 +211,109 @@ func (s *slots) open(ctx context.Context, l *level) (*slot, error) {
 	return c, err
 }
 
-func (s *slots) tryOpen(ctx context.Context, level string) (*slot, error) {
-	var busy error
-	for range 4 { // others may take what we have found free
-		var free, stale []string
-		var prefix string
-		var last int
-		if err := s.db.pool.QueryRow(ctx, slotsSQL, level, s.mark()).Scan(&free, &stale, &prefix, &last); err != nil {
-			return nil, fmt.Errorf("%w: %w", errGone, err)
+// tryOpen goes through the logins until it has one. Other processes choose from the
+// same ones, and a login that two try at once refuses both, as it does while its
+// last connection is still ending: so it pauses, for a random time, and looks again.
+func (s *slots) tryOpen(ctx context.Context, l *level) (*slot, error) {
+	limit, cancel := context.WithTimeout(ctx, patience(ctx, openTimeout))
+	defer cancel()
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		c, err := s.openOne(ctx, l)
+		if !occupied(err) {
+			return c, err
 		}
-		if len(free) == 0 {
-			name := fmt.Sprintf("%s%d", prefix, last+1)
-			if len(stale) > 0 {
-				name = stale[0]
-			} else if last >= maxLogins {
-				return nil, &guestError{Code: guestUnavailable, SQLState: "53300", Message: fmt.Sprintf("all %d logins of %s are in use: run fewer workers, or lower RUNNEL_SLOTS", maxLogins, level)}
-			}
-			if err := s.create(ctx, name, level); err != nil {
-				return nil, refused(level, err)
-			}
-			free = []string{name}
-		}
-		for _, name := range free {
-			c, err := s.dial(ctx, name, level)
-			if repairable(err) && s.create(ctx, name, level) == nil {
-				c, err = s.dial(ctx, name, level)
-			}
-			switch {
-			case err == nil:
-				return c, nil
-			case ctx.Err() != nil:
-				return nil, fmt.Errorf("%w: %w", errGone, err)
-			case !occupied(err):
-				return nil, refused(level, err)
-			}
-			busy = err
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-limit.Done():
+			return nil, fmt.Errorf("%w: %w", &guestError{Code: guestUnavailable, SQLState: "53300", Message: "the database has no connection left for functions: raise max_connections, or lower RUNNEL_SLOTS"}, err)
 		}
 	}
-	return nil, fmt.Errorf("%w: %w", &guestError{Code: guestUnavailable, SQLState: "53300", Message: "the database has no connection left for functions: raise max_connections, or lower RUNNEL_SLOTS"}, busy)
+}
+
+// openOne tries each login that seems free once. The error is occupied if another
+// look may find one.
+func (s *slots) openOne(ctx context.Context, l *level) (*slot, error) {
+	var free, stale []string
+	var prefix string
+	var last int
+	if err := s.db.pool.QueryRow(ctx, slotsSQL, l.name, s.mark()).Scan(&free, &stale, &prefix, &last); err != nil {
+		return nil, fmt.Errorf("%w: %w", errGone, err)
+	}
+	var busy error
+	for _, name := range free {
+		if !l.take(name) {
+			continue
+		}
+		c, err := s.login(ctx, l, name)
+		if !occupied(err) {
+			return c, err
+		}
+		busy = err
+	}
+	if busy != nil {
+		return nil, busy
+	}
+	name := l.takeNew(stale, prefix, last)
+	if name == "" {
+		return nil, &guestError{Code: guestUnavailable, SQLState: "53300", Message: fmt.Sprintf("all %d logins of %s are in use: run fewer workers, or lower RUNNEL_SLOTS", maxLogins, l.name)}
+	}
+	if err := s.create(ctx, name, l.name); err != nil {
+		l.drop(name)
+		return nil, refused(l.name, err)
+	}
+	return s.login(ctx, l, name)
+}
+
+// login connects as a login that was taken, and drops it if that fails.
+func (s *slots) login(ctx context.Context, l *level, name string) (*slot, error) {
+	c, err := s.dial(ctx, name, l.name)
+	if repairable(err) && s.create(ctx, name, l.name) == nil {
+		c, err = s.dial(ctx, name, l.name)
+	}
+	if err == nil {
+		return c, nil
+	}
+	l.drop(name)
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w: %w", errGone, err)
+	case occupied(err):
+		return nil, err
+	}
+	return nil, refused(l.name, err)
+}
+
+// take reserves a login within this process. False: it is reserved already.
+func (l *level) take(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.taken[name] {
+		return false
+	}
+	l.taken[name] = true
+	return true
+}
+
+// takeNew reserves a login that is to be made: one whose password is of another
+// secret, else the next number. It is empty when there are too many.
+func (l *level) takeNew(stale []string, prefix string, last int) string {
+	for _, name := range stale {
+		if l.take(name) {
+			return name
+		}
+	}
+	for n := last + 1; n <= maxLogins; n++ {
+		if name := fmt.Sprintf("%s%d", prefix, n); l.take(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+func (l *level) drop(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.taken, name)
 }
 
 func (s *slots) create(ctx context.Context, name, level string) error {

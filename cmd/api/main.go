@@ -9,9 +9,13 @@ import (
 
 	"github.com/runnelhq/runnel/internal/process"
 	"github.com/runnelhq/runnel/internal/settings"
+	"github.com/runnelhq/runnel/sandbox/compile"
 )
 
 func main() {
+	if compile.IsChild() {
+		os.Exit(compile.Child())
+	}
 	if err := run(process.Signals()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -28,5 +32,8 @@ func run(ctx context.Context) error {
 		return err
 	}
 	p := process.New(s, s.Logger())
+	if err := p.CompileInChildren(); err != nil {
+		return err
+	}
 	return process.Run(ctx, p.Metrics, func(ctx context.Context) error { return p.Web(ctx, l) })
 }

@@ -93,6 +93,9 @@ func (d *dev) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.CacheDir == "" {
+		s.CacheDir = filepath.Join(dir, "modules")
+	}
 	log := s.Logger()
 
 	if s.DatabaseURL == "" {
@@ -119,6 +122,9 @@ func (d *dev) run(ctx context.Context) (err error) {
 	d.client = &client{base: d.state.URL, admin: d.state.AdminToken, key: d.state.AnonKey}
 
 	p := process.New(s, log)
+	if err := p.CompileInChildren(); err != nil {
+		return err
+	}
 	return process.Run(ctx, p.Metrics, p.Work,
 		func(ctx context.Context) error { return p.Web(ctx, l) },
 		d.develop)

@@ -14,9 +14,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/runnelhq/runnel/internal/process"
+	"github.com/runnelhq/runnel/sandbox/compile"
 )
 
 func main() {
+	if compile.IsChild() {
+		os.Exit(compile.Child())
+	}
 	os.Exit(run(process.Signals(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 

@@ -4,14 +4,22 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/runnelhq/runnel/sandbox/compile"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if compile.IsChild() {
+		os.Exit(compile.Child())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // buffer is an output that can be read while it is written.
 type buffer struct {

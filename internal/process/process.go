@@ -25,6 +25,7 @@ import (
 	"github.com/runnelhq/runnel/internal/settings"
 	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sandbox"
+	"github.com/runnelhq/runnel/sandbox/compile"
 	"github.com/runnelhq/runnel/sql"
 )
 
@@ -46,6 +47,7 @@ type Process struct {
 	registry *prometheus.Registry
 	metrics  *jobs.Metrics
 	patience time.Duration // startPatience, less in tests
+	compiler []string      // starts a child that compiles; nil: modules are compiled in this process
 }
 
 // New returns a Process with its own metrics registry.
@@ -53,6 +55,42 @@ func New(s settings.Settings, log *slog.Logger) *Process {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Process{settings: s, log: log, registry: reg, metrics: jobs.NewMetrics(reg), patience: startPatience}
+}
+
+// CompileInChildren has modules compiled in children of this process, which are
+// this program again. Its main must begin with compile.IsChild.
+func (p *Process) CompileInChildren() error {
+	self, err := compile.Self()
+	p.compiler = self
+	return err
+}
+
+// newCompiler opens the store of compiled modules, without CompileInChildren none.
+// A directory that was asked for must do; otherwise one that goes with the process
+// is better than not to start.
+func (p *Process) newCompiler(ctx context.Context) (*compile.Compiler, error) {
+	if p.compiler == nil {
+		return nil, nil
+	}
+	o := compile.Options{Dir: p.settings.CacheDir, Command: p.compiler, Report: p.compiled}
+	if o.Dir != "" {
+		return compile.New(ctx, o)
+	}
+	o.Dir = compile.DefaultDir()
+	c, err := compile.New(ctx, o)
+	if err != nil && o.Dir != "" {
+		p.log.Warn("compiled modules are kept until this process ends only", "error", err)
+		o.Dir = ""
+		c, err = compile.New(ctx, o)
+	}
+	return c, err
+}
+
+// compiled logs children that did not bring code.
+func (p *Process) compiled(r compile.Report) {
+	if r.Err != nil {
+		p.log.Warn("a module could not be compiled", "wall", r.Wall, "cpu", r.CPU, "max_memory", r.MaxMemory, "error", r.Err, "cause", errors.Unwrap(r.Err))
+	}
 }
 
 // Listen opens a TCP port on every interface, or says what to do about it.
@@ -76,6 +114,15 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
 	}
+	compiler, err := p.newCompiler(ctx)
+	if err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	deployer := jobs.NewDeployer(db)
+	if compiler != nil {
+		defer compiler.Close()
+		deployer.Precompile(compiler)
+	}
 	invoker := jobs.NewInvoker(db, p.log, p.metrics)
 	keys, err := p.keys()
 	if err != nil {
@@ -95,7 +142,7 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 		}
 	}
 	server, err := api.NewServer(cfg, api.Deps{
-		DB: db, Invoker: invoker, Deployer: jobs.NewDeployer(db), River: river, Registry: p.registry, Logger: p.log,
+		DB: db, Invoker: invoker, Deployer: deployer, River: river, Registry: p.registry, Logger: p.log,
 	})
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
@@ -120,7 +167,14 @@ func (p *Process) Work(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	rt, err := sandbox.New(ctx, sandbox.Config{Observer: p.metrics})
+	compiler, err := p.newCompiler(ctx)
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	if compiler != nil {
+		defer compiler.Close()
+	}
+	rt, err := sandbox.New(ctx, sandbox.Config{Observer: p.metrics, Compiler: compiler})
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}

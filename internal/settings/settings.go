@@ -5,6 +5,11 @@
 // can also be given as the path of a file that holds them, in DATABASE_URL_FILE and
 // so on.
 //
+// RUNNEL_CACHE_DIR holds compiled modules. The directory must belong to the user of
+// the process and be writable by nobody else, because what is in it is executed. By
+// default it is runnel/modules in the user's cache directory; when that cannot be
+// used, a temporary one that goes with the process.
+//
 // OTEL_EXPORTER_OTLP_ENDPOINT, which platforms set for everyone, has no effect yet.
 package settings
 
@@ -47,6 +52,7 @@ type Settings struct {
 	LogRetention time.Duration `env:"RUNNEL_LOG_RETENTION" envDefault:"720h"`
 	SlotSecret   string        `env:"RUNNEL_SLOT_SECRET"`          // what the passwords of functions' logins are made from
 	Slots        int           `env:"RUNNEL_SLOTS" envDefault:"8"` // connections of each level for functions' SQL, for each worker process
+	CacheDir     string        `env:"RUNNEL_CACHE_DIR"`            // compiled modules; "": in the user's cache directory
 	LogLevel     slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat    string        `env:"LOG_FORMAT" envDefault:"text"` // "text" or "json"
 }

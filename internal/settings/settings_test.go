@@ -38,7 +38,7 @@ func TestEverySettingIsRead(t *testing.T) {
 	s, err := Load([]string{
 		"DATABASE_URL=" + databaseURL, "PORT=9000", "METRICS_PORT=9001", "RUNNEL_ADMIN_TOKEN=" + adminToken,
 		"RUNNEL_JWT_SECRET=" + jwtSecret, "RUNNEL_SLOT_SECRET=" + jwtSecret, "RUNNEL_SLOTS=3", "RUNNEL_WORKERS=7", "RUNNEL_WAIT_LIMIT=1500ms",
-		"RUNNEL_LOG_RETENTION=48h", "LOG_LEVEL=debug", "LOG_FORMAT=json",
+		"RUNNEL_LOG_RETENTION=48h", "RUNNEL_CACHE_DIR=/var/cache/runnel", "LOG_LEVEL=debug", "LOG_FORMAT=json",
 		"RUNNEL_JWKS_URL=https://auth.example.com/keys", "RUNNEL_JWT_ISSUER=iss", "RUNNEL_JWT_AUDIENCE=aud",
 		"RUNNEL_TRUSTED_PROXIES=10.0.0.0/8, ::1", "RUNNEL_SECRET_KEYS=" + secretKeys,
 	})
@@ -47,7 +47,7 @@ func TestEverySettingIsRead(t *testing.T) {
 	}
 	want := Settings{DatabaseURL: databaseURL, Port: 9000, MetricsPort: 9001, AdminToken: adminToken, JWTSecret: jwtSecret,
 		JWKSURL: "https://auth.example.com/keys", JWTIssuer: "iss", JWTAudience: "aud", TrustedProxies: "10.0.0.0/8, ::1", SecretKeys: secretKeys,
-		SlotSecret: jwtSecret, Slots: 3, Workers: 7, WaitLimit: 1500 * time.Millisecond, LogRetention: 48 * time.Hour, LogLevel: slog.LevelDebug, LogFormat: "json"}
+		SlotSecret: jwtSecret, Slots: 3, Workers: 7, WaitLimit: 1500 * time.Millisecond, LogRetention: 48 * time.Hour, CacheDir: "/var/cache/runnel", LogLevel: slog.LevelDebug, LogFormat: "json"}
 	if s != want {
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}
