@@ -57,6 +57,25 @@ func bombs() map[string]bomb {
 			m.Func(m.Type(nil, i32s(push)), nil, c.End())
 		}
 	}
+	// dispatch is a loop around a switch with n cases, as the Go compiler writes
+	// functions. No case is deep in the dominator tree.
+	dispatch := func(c *w.Code, n int, one func(i int)) {
+		c.Loop(w.Empty)
+		targets := make([]uint32, n)
+		for i := range targets {
+			targets[i] = uint32(i)
+			c.Block(w.Empty)
+		}
+		c.LocalGet(0).BrTable(targets...)
+		for i := range targets {
+			c.End()
+			one(i)
+			if i < n-1 { // the last case leaves the loop
+				c.Br(uint32(n - 1 - i))
+			}
+		}
+		c.End()
+	}
 	return map[string]bomb{
 		"conversions":             {params: w.Types(w.F64), body: repeat(func(c *w.Code, i int) { c.LocalGet(0).Op(0xb1, 0xba).LocalSet(0) })},
 		"divisions":               {params: w.Types(w.I64), body: repeat(func(c *w.Code, i int) { c.LocalGet(0).LocalGet(0).Op(0x7f).LocalSet(0) })},
@@ -126,7 +145,7 @@ func bombs() map[string]bomb {
 		// Values alive across many blocks.
 		"stack across blocks": {params: w.Types(w.I32), body: func(c *w.Code, n int) {
 			for range n {
-				c.GlobalGet(0)
+				c.LocalGet(0).Op(0x67)
 			}
 			for range n {
 				c.GlobalGet(0).If(w.Empty).End()
@@ -137,11 +156,32 @@ func bombs() map[string]bomb {
 		}},
 		"addresses across blocks": {params: w.Types(w.I32), body: func(c *w.Code, n int) {
 			for range n {
-				c.GlobalGet(0).I32Load(0).Op(w.Drop)
+				c.LocalGet(0).Op(0x67).I32Load(0).Op(w.Drop)
 			}
 			for range n {
 				c.GlobalGet(0).BrIf(0)
 			}
+		}},
+		"dispatch over locals": {params: w.Types(w.I32), locals: i32s(2000), body: func(c *w.Code, n int) {
+			n = min(n, 5000)
+			dispatch(c, n, func(i int) { c.LocalGet(1 + uint32(i%2000)).LocalSet(1 + uint32((i+1)%2000)) })
+		}},
+		"dispatch over a stack": {params: w.Types(w.I32), body: func(c *w.Code, n int) {
+			n = min(n, 5000)
+			for range 5000 {
+				c.LocalGet(0).Op(0x67)
+			}
+			dispatch(c, n, func(i int) { c.GlobalGet(0).LocalSet(0) })
+			for range 5000 {
+				c.GlobalSet(0)
+			}
+		}},
+		"dispatch over addresses": {params: w.Types(w.I32), body: func(c *w.Code, n int) {
+			n = min(n, 5000)
+			for range 5000 {
+				c.LocalGet(0).Op(0x67).I32Load(0).Op(w.Drop)
+			}
+			dispatch(c, n, func(i int) { c.GlobalGet(0).LocalSet(0) })
 		}},
 		"branches with values": {params: w.Types(w.I32), setup: func(m *w.Module) { m.Type(nil, i32s(500)) }, body: func(c *w.Code, n int) {
 			c.Block(w.Int(1)...)
