@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/runnelhq/runnel"
 )
@@ -29,6 +30,12 @@ type DB struct {
 type Options struct {
 	MaxConns        int    // 0: pool_max_conns of the url, else 10
 	ApplicationName string // shown in pg_stat_activity
+
+	// CustomPlans has Postgres plan every execution anew. By default a statement
+	// is planned once for each connection: planning over a month of partitions
+	// takes longer than running any statement of an invocation. Set it for
+	// statements that need to see their values, such as River UI's lists.
+	CustomPlans bool
 
 	// SlotSecret is what the passwords of slots are made from: the same for all
 	// processes of a database. Without it every query of a function is refused.
@@ -62,6 +69,13 @@ func connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	}
 	if o.ApplicationName != "" {
 		config.ConnConfig.RuntimeParams["application_name"] = o.ApplicationName
+	}
+	if !o.CustomPlans {
+		// Not a startup parameter: PgBouncer refuses those it does not know.
+		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.Exec(ctx, `SET plan_cache_mode = force_generic_plan`)
+			return err
+		}
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

@@ -53,11 +53,18 @@ func (db *DB) Invocations(ctx context.Context, f Filter) (page []runnel.Invocati
 	if f.Limit > 0 {
 		limit = min(f.Limit, 1000)
 	}
-	rows, err := db.pool.Query(ctx, invocationsSQL, function, status, since, after.createdAt, after.id, after.attempt, limit+1)
-	if err != nil {
-		return nil, "", fault("list invocations", err)
-	}
-	page, err = pgx.CollectRows(rows, scanInvocation)
+	err = pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
+		// Which index is right depends on which filters are set.
+		if _, err := tx.Exec(ctx, `SET LOCAL plan_cache_mode = force_custom_plan`); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, invocationsSQL, function, status, since, after.createdAt, after.id, after.attempt, limit+1)
+		if err != nil {
+			return err
+		}
+		page, err = pgx.CollectRows(rows, scanInvocation)
+		return err
+	})
 	if err != nil {
 		return nil, "", fault("list invocations", err)
 	}

@@ -27,8 +27,13 @@ import (
 	"github.com/runnelhq/runnel/sql"
 )
 
-// maxCallers sizes pools and queues so that none of the subjects waits for one.
-const maxCallers = 256
+const (
+	// maxCallers sizes queues so that none of the subjects waits for one.
+	maxCallers = 256
+	// poolSize is the connections of each peer. Four subjects share a server of
+	// 200; Runnel itself gets 32.
+	poolSize = 48
+)
 
 // bed is one durable Postgres and everything that is measured on it.
 type bed struct {
@@ -90,7 +95,7 @@ func (b *bed) pool(ctx context.Context, url, schema string, n int32) (*pgxpool.P
 }
 
 func (b *bed) addPostgres(ctx context.Context, url string) error {
-	pool, err := b.pool(ctx, url, "bench_postgres", 64)
+	pool, err := b.pool(ctx, url, "bench_postgres", poolSize)
 	if err != nil {
 		return err
 	}
@@ -160,7 +165,7 @@ func (c *callers) wake(key int64) {
 }
 
 func (b *bed) river(ctx context.Context, url, schema string, cfg *river.Config, work func(context.Context, *pgxpool.Pool, *river.Job[benchArgs]) error) (*river.Client[pgx.Tx], *pgxpool.Pool, error) {
-	pool, err := b.pool(ctx, url, schema, 64)
+	pool, err := b.pool(ctx, url, schema, poolSize)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -110,7 +110,12 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	defer db.Close()
-	river, err := jobs.NewRiverClient(db, p.log)
+	lists, err := sql.Open(ctx, p.settings.DatabaseURL, sql.Options{ApplicationName: "runnel web, River UI", MaxConns: 2, CustomPlans: true})
+	if err != nil {
+		return err
+	}
+	defer lists.Close()
+	river, err := jobs.NewRiverClient(lists, p.log)
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
 	}
