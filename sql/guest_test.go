@@ -73,13 +73,19 @@ func newGuests(t *testing.T) *bundle {
 
 func guestsOn(t *testing.T, url string, slots int) *bundle {
 	t.Helper()
+	return guestsAs(t, url, url, slots)
+}
+
+// guestsAs is guestsOn for a url whose login cannot drop what it made: root can.
+func guestsAs(t *testing.T, url, root string, slots int) *bundle {
+	t.Helper()
 	db, err := sql.Open(t.Context(), url, sql.Options{MaxConns: 4, ApplicationName: "test", SlotSecret: "a secret of the tests", Slots: slots})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		db.Close()
-		dropSlots(t, url)
+		dropSlots(t, root)
 	})
 	b := &bundle{T: t, url: url, db: db}
 	b.conn = b.session()

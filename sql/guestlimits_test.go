@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/runnelhq/runnel"
-	"github.com/runnelhq/runnel/internal/pgtest"
 	"github.com/runnelhq/runnel/sql"
 )
 
@@ -116,44 +114,6 @@ func TestSlotsExhausted(t *testing.T) {
 	t.Cleanup(db.Close)
 	other.db = db
 	other.guest(user(bob), false).wants(`[["of bob"]]`, `SELECT text FROM note`)
-}
-
-func TestFUNC_I3_WithoutCreateRoleNothingIsAnswered(t *testing.T) {
-	t.Parallel()
-	address := pgtest.Empty(t)
-	admin := connect(t, address)
-	execute(t, admin, `CREATE ROLE single LOGIN PASSWORD 'single'`)
-	t.Cleanup(func() {
-		cleanup(t, admin, `DROP OWNED BY single CASCADE`)
-		cleanup(t, admin, `DROP ROLE single`)
-	})
-	execute(t, admin, `DO $$ BEGIN EXECUTE format('GRANT ALL ON DATABASE %I TO single', current_database()); END $$`)
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword("single", "single")
-	if err := sql.Migrate(t.Context(), u.String(), nil); err != nil {
-		t.Fatal(err)
-	}
-	b := guestsOn(t, u.String(), 2)
-	for _, caller := range []runnel.Caller{{Role: runnel.RoleAnon}, user(alice)} {
-		b.guest(caller, false).fails("RlsUnavailable", "", `SELECT 1`)
-		b.guest(caller, true).fails("RlsUnavailable", "", `SELECT 1`)
-	}
-	for level, err := range b.db.CheckSlots(t.Context()) {
-		if err == nil {
-			t.Errorf("%s is available", level)
-		}
-	}
-	unset, err := sql.Open(t.Context(), u.String(), sql.Options{MaxConns: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unset.Close()
-	if raw := unset.Guest(user(alice), false).Query(t.Context(), `SELECT 1`, nil); !strings.Contains(string(raw), "RUNNEL_SLOT_SECRET") {
-		t.Errorf("without a secret: %s", raw)
-	}
 }
 
 func TestFUNC_I3_ALevelThatCouldMisleadOthersIsNotUsed(t *testing.T) {

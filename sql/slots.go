@@ -357,8 +357,11 @@ func refused(level string, err error) error {
 }
 
 // CheckSlots opens and probes a connection of each level and answers why a level
-// cannot be had; nil for one that can. Without Options.SlotSecret none can.
+// cannot be had; nil for one that can. Without Options.SlotSecret none can. It
+// takes half a minute at most.
 func (db *DB) CheckSlots(ctx context.Context) map[string]error {
+	ctx, cancel := context.WithTimeout(ctx, 3*openTimeout)
+	defer cancel()
 	found := map[string]error{}
 	for _, level := range []string{runnel.RoleAnon, runnel.RoleAuthenticated, runnel.RoleService} {
 		c, _, err := db.slots.acquire(ctx, level)
