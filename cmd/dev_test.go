@@ -1,6 +1,7 @@
 package cmd_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +31,7 @@ func TestDevBringsEverythingUpAndPrintsFourCommandsThatWork(t *testing.T) {
 	})
 	s := &system{t: t}
 	started := time.Now()
-	p := s.spawn(here, []string{"dev", "--functions", examples}, "DATABASE_URL=")
+	p := s.spawn(here, []string{"dev", "--functions", examples}, "DATABASE_URL=", fmt.Sprintf("PORT=%d", freePort(t)))
 	s.eventually("dev prints what to try", func() bool { return strings.Contains(p.output(), "Ctrl-C") })
 	t.Logf("up after %s", time.Since(started).Round(time.Millisecond))
 

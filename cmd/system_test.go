@@ -152,15 +152,21 @@ func (p *process) signal(t *testing.T, sig syscall.Signal, limit time.Duration) 
 	}
 }
 
+// freePort finds a port that nobody listens on.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
 // api starts the api on a free port and waits until it answers.
 func (s *system) api() *process {
 	s.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port := freePort(s.t)
 	s.base = fmt.Sprintf("http://127.0.0.1:%d", port)
 	p := s.start("api", fmt.Sprintf("PORT=%d", port))
 	s.eventually("the api answers", func() bool {

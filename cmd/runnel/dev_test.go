@@ -81,9 +81,12 @@ func TestDev(t *testing.T) {
 			os.RemoveAll(place)
 		}
 	})
-	// The default port is taken, by us if by nobody else.
-	if l, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil {
-		defer l.Close()
+	// The default port is taken, by us or by somebody who keeps it.
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if l, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil {
+			defer l.Close()
+			break
+		}
 	}
 	write(t, "functions/echo/runnel.json", `{"config":{"verify_jwt":false,"environment":{"API_KEY":"sk-live-4242424242"}},"sql":"../demo.sql",
 		"try":[{"trigger":"schedule","command":"{{runnel}} logs echo"},{"trigger":"http","command":"curl {{url}}/functions/v1/echo"}]}`)
