@@ -4,7 +4,10 @@ FUZZTIME ?= 30s
 BENCH ?= .
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench lint fuzz examples
+# A PostgreSQL newer than Debian's, from npm; see .ci/postgres.
+NEWER ?= 18.4.0-beta.17
+
+.PHONY: help run build test newer attacks bench lint fuzz examples
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 12
@@ -21,6 +24,12 @@ test: ## run all tests, against Postgres servers they start themselves
 	go test $(RACE) -p 2 -timeout 15m ./...
 	@test -z "$(RACE)" || echo "once more without the race detector, which makes compiling these guests take minutes:"
 	@test -z "$(RACE)" || go test -run 'TestGoGuest|TestPriceOrder' ./sandbox ./examples
+
+newer: ## run the tests of the SQL on a newer PostgreSQL (NEWER, from npm)
+	RUNNEL_TEST_POSTGRES=$$(.ci/postgres $(NEWER)) go test -timeout 15m ./sql ./jobs
+
+attacks: ## write docs/ATTACKS.md: hostile SQL on Debian's PostgreSQL and a newer one
+	go run ./bench/attacks -o docs/ATTACKS.md "$$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)" "$$(.ci/postgres $(NEWER))"
 
 bench: ## run the benchmarks that match BENCH (default all), one package at a time
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m ./...

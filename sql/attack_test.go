@@ -1,9 +1,11 @@
 package sql_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/pgtest"
@@ -97,6 +99,10 @@ var attacks = []attack{
 	{"write into another's row", []string{`WITH w AS (UPDATE note SET text = 'owned' RETURNING id) SELECT count(*) FROM w`}, `[[1]]`, ""},
 	{"write the vault in a CTE", []string{`WITH w AS (DELETE FROM vault RETURNING *) SELECT * FROM w`}, "42501", ""},
 	{"lock the vault", []string{`SELECT * FROM vault FOR UPDATE`}, "42501", ""},
+	{"merge into the vault", []string{`MERGE INTO vault USING (SELECT 1) AS x(x) ON true WHEN MATCHED THEN DELETE`}, "42501", ""},
+	{"returning what was there before", []string{`UPDATE note SET text = 'of alice' RETURNING old.text`}, "", ""},
+	{"statistics of hidden rows", []string{`SELECT n_live_tup FROM pg_stat_user_tables WHERE relname = 'vault'`}, "", "the number of rows of a table, also of hidden ones, can be read from statistics and from plans"},
+	{"replace statistics", []string{`SELECT pg_clear_relation_stats('public', 'vault')`}, "", ""},
 	{"explain analyze", []string{`EXPLAIN (ANALYZE, VERBOSE) SELECT secret FROM vault`}, "", ""},
 
 	// The server.
@@ -114,6 +120,12 @@ var attacks = []attack{
 	{"read a peer's SQL", []string{`SELECT query FROM pg_stat_activity WHERE usename <> session_user AND query NOT IN ('', '<insufficient privilege>')`}, `[]`, ""},
 	{"terminate itself", []string{`SELECT pg_terminate_backend(pg_backend_pid())`}, "42501", ""},
 	{"terminate itself as the slot", []string{`SELECT set_config('role', 'none', false)`, `SELECT pg_terminate_backend(pg_backend_pid())`}, "Unavailable", ""},
+	{"sleep past the time", []string{`SELECT pg_sleep(3600)`}, "57014", ""},
+	{"lift the time limit", []string{`SELECT set_config('statement_timeout', '0', false)`, `SELECT pg_sleep(3600)`}, "57014", ""},
+	{"lift the time limit within the statement", []string{`SELECT set_config('statement_timeout', '0', false), pg_sleep(3600)`}, "57014", ""},
+	{"answer without end", []string{`SELECT repeat('x', 1000000) FROM generate_series(1, 100000000)`}, "TooLarge", ""},
+	{"one huge value", []string{`SELECT repeat('x', 500000000)`}, "", ""},
+	{"list connections", []string{`SELECT client_addr FROM pg_stat_activity WHERE usename <> session_user AND client_addr IS NOT NULL`}, `[]`, ""},
 	{"read passwords", []string{`SELECT rolpassword FROM pg_authid`}, "42501", ""},
 	{"read pg_hba.conf", []string{`SELECT * FROM pg_hba_file_rules`}, "42501", ""},
 	{"reload the configuration", []string{`SELECT pg_reload_conf()`}, "42501", ""},
@@ -180,6 +192,8 @@ func TestFUNC_I3_Attacks(t *testing.T) {
 		"$OWNER", get[string](b, `SELECT current_user`), "$OURS", get[string](b, `SELECT pg_backend_pid()::text`),
 		"$PEER", strings.Trim(peer.ask(`SELECT pg_backend_pid()`).String(), "[]"), "$SLOT", strings.Trim(slot.String(), `[]"`))
 
+	t.Attr("postgres", get[string](b, `SELECT current_setting('server_version')`))
+
 	// What follows setseed(0.5), if nobody sets another seed.
 	b.exec(`SELECT setseed(0.5)`)
 	predicted := get[string](b, `SELECT random()::text`)
@@ -189,9 +203,17 @@ func TestFUNC_I3_Attacks(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			g := &guestCalls{t, b.db.Guest(user(alice), false)}
 			defer g.Close()
+			t.Attr("attack", a.name)
+			t.Attr("risk", a.risk)
 			var got answer
 			for _, step := range a.steps {
-				got = g.ask(replace.Replace(step))
+				limit := 30 * time.Second
+				if strings.Contains(step, "pg_sleep") {
+					limit = time.Second
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				got = g.askIn(ctx, replace.Replace(step), "[]")
+				cancel()
 				all := fmt.Sprint(got)
 				if got.Error != nil {
 					all += got.Error.Detail + got.Error.Hint
@@ -206,6 +228,7 @@ func TestFUNC_I3_Attacks(t *testing.T) {
 				t.Errorf("got %v, want %s", got, a.want)
 			}
 			g.Close()
+			t.Attr("answer", brief(got))
 
 			next := &guestCalls{t, b.db.Guest(user(alice), false)}
 			defer next.Close()
@@ -236,6 +259,19 @@ func TestFUNC_I3_Attacks(t *testing.T) {
 	if held+risks < 50 {
 		t.Error("fewer than 50 attacks")
 	}
+}
+
+// brief is an answer for a table of all attacks (bench/attacks), in one line.
+func brief(a answer) string {
+	if a.Error != nil {
+		return strings.TrimSpace(a.Error.Code + " " + a.Error.SQLState)
+	}
+	if len(a.Rows) > 0 {
+		if s := a.String(); len(s) <= 40 {
+			return s
+		}
+	}
+	return fmt.Sprintf("%d rows", a.RowCount)
 }
 
 // A careless application function can be told to strip the level of its grants.

@@ -35,6 +35,28 @@ func (p programs) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// programs returns those of dir, which were asked for, or finds some.
+func (m *machine) programs(ctx context.Context, log *slog.Logger, h *home, dir string) (programs, error) {
+	if dir == "" {
+		return m.find(ctx, log, h)
+	}
+	var a *account
+	if m.root {
+		var err error
+		if a, err = m.unprivileged(); err != nil {
+			return programs{}, err
+		}
+	}
+	p := programs{dir: dir}
+	if err := p.ask(ctx, a); err != nil {
+		return programs{}, fmt.Errorf("the programs in %s cannot be used: %w", dir, err)
+	}
+	if want, err := h.major(); err != nil || want != 0 && want != p.major {
+		return programs{}, errors.Join(err, fmt.Errorf("the programs in %s are PostgreSQL %d, the data is of %d", dir, p.major, want))
+	}
+	return p, nil
+}
+
 // find returns the programs for a home, installing or downloading them when
 // there are none. Data must be opened by the major version that made it.
 func (m *machine) find(ctx context.Context, log *slog.Logger, h *home) (programs, error) {

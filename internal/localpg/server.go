@@ -27,6 +27,9 @@ type Options struct {
 	// Dir is the server's home; see the package documentation. It is created
 	// when missing. Empty means a temporary one that Stop removes.
 	Dir string
+	// Programs is a directory with initdb and postgres to use and no others. Empty
+	// means to look for them, as the package documentation says.
+	Programs string
 	// Logger hears what takes long or changes the machine, such as the command
 	// that installs PostgreSQL. Nil is silent.
 	Logger *slog.Logger
@@ -103,7 +106,7 @@ func (m *machine) start(ctx context.Context, o Options) (_ *Server, err error) {
 			err = errors.Join(err, home.close())
 		}
 	}()
-	bin, err := m.find(ctx, log, home)
+	bin, err := m.programs(ctx, log, home, o.Programs)
 	if err != nil {
 		return nil, err
 	}

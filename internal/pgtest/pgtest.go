@@ -5,8 +5,10 @@
 // milliseconds, so tests run in parallel and never see each other's rows. The
 // server ends with the test process, however that ends.
 //
-// RUNNEL_TEST_DATABASE_URL names a server to use instead. It needs a superuser,
-// or one who may create databases and roles.
+// RUNNEL_TEST_POSTGRES is a directory with the initdb and postgres to test with,
+// instead of those that are found. RUNNEL_TEST_DATABASE_URL names a server to use
+// instead of starting one. It needs a superuser, or one who may create databases
+// and roles.
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
 //

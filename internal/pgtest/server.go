@@ -63,7 +63,7 @@ func (s *server) database(t testing.TB, migrated bool) string {
 func (s *server) open(ctx context.Context) error {
 	address := os.Getenv("RUNNEL_TEST_DATABASE_URL")
 	if address == "" {
-		local, err := localpg.Start(ctx, localpg.Options{Fast: true, Logger: logger(slog.LevelInfo)})
+		local, err := localpg.Start(ctx, localpg.Options{Fast: true, Programs: os.Getenv("RUNNEL_TEST_POSTGRES"), Logger: logger(slog.LevelInfo)})
 		if err != nil {
 			return err
 		}
