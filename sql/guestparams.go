@@ -32,8 +32,8 @@ func structured(params []json.RawMessage) bool {
 // encodeParam writes a JSON value as the text of a parameter; nil is NULL. A
 // string is the text itself, so it carries whatever type Postgres can read: big
 // numbers, dates, enums, composites. An array becomes an array, except for a json
-// parameter.
-func encodeParam(raw json.RawMessage, oid uint32) ([]byte, *guestError) {
+// parameter. delim is what the parameter's type puts between elements.
+func encodeParam(raw json.RawMessage, oid uint32, delim byte) ([]byte, *guestError) {
 	switch raw[0] {
 	case 'n':
 		return nil, nil
@@ -44,7 +44,7 @@ func encodeParam(raw json.RawMessage, oid uint32) ([]byte, *guestError) {
 			return raw, nil
 		}
 		var b bytes.Buffer
-		err := encodeArray(&b, raw, oid == oidJSONArray || oid == oidJSONBArray)
+		err := encodeArray(&b, raw, oid == oidJSONArray || oid == oidJSONBArray, delim)
 		return b.Bytes(), err
 	case '{', 't', 'f':
 		return raw, nil
@@ -64,7 +64,7 @@ func unquote(raw json.RawMessage) ([]byte, *guestError) {
 }
 
 // encodeArray writes an array literal. Elements of a json array are JSON.
-func encodeArray(b *bytes.Buffer, raw json.RawMessage, ofJSON bool) *guestError {
+func encodeArray(b *bytes.Buffer, raw json.RawMessage, ofJSON bool, delim byte) *guestError {
 	var elements []json.RawMessage
 	if err := json.Unmarshal(raw, &elements); err != nil {
 		return badParams()
@@ -72,11 +72,11 @@ func encodeArray(b *bytes.Buffer, raw json.RawMessage, ofJSON bool) *guestError 
 	b.WriteByte('{')
 	for i, e := range elements {
 		if i > 0 {
-			b.WriteByte(',')
+			b.WriteByte(delim)
 		}
 		e = bytes.TrimSpace(e)
 		if e[0] == '[' && !ofJSON {
-			if err := encodeArray(b, e, false); err != nil {
+			if err := encodeArray(b, e, false, delim); err != nil {
 				return err
 			}
 			continue
@@ -84,7 +84,7 @@ func encodeArray(b *bytes.Buffer, raw json.RawMessage, ofJSON bool) *guestError 
 		text := []byte(e)
 		if !ofJSON {
 			var err *guestError
-			if text, err = encodeParam(e, 0); err != nil {
+			if text, err = encodeParam(e, 0, delim); err != nil {
 				return err
 			}
 		} else if e[0] == 'n' {

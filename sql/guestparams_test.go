@@ -38,7 +38,7 @@ func FuzzArray(f *testing.F) {
 		if json.Unmarshal(raw, &values) != nil || values == nil {
 			return
 		}
-		sent, fault := encodeParam(bytes.TrimSpace(raw), 0)
+		sent, fault := encodeParam(bytes.TrimSpace(raw), 0, ',')
 		if fault != nil {
 			return // a NUL
 		}
@@ -73,7 +73,7 @@ func FuzzParams(f *testing.F) {
 		for _, st := range statements {
 			for _, p := range st.Params {
 				for _, oid := range []uint32{0, oidJSON, oidJSONBArray} {
-					_, _ = encodeParam(p, oid)
+					_, _ = encodeParam(p, oid, ',')
 				}
 			}
 		}

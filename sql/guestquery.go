@@ -2,6 +2,7 @@ package sql
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -104,6 +105,7 @@ func (c *slot) statement(ctx context.Context, st guestStatement, out *answers) e
 	c.front.SendDescribe(&pgproto3.Describe{ObjectType: 'S'})
 	var described *described
 	oids := make([]uint32, len(st.Params))
+	var infos map[uint32]typeInfo
 	if structured(st.Params) {
 		c.front.Send(&pgproto3.Flush{})
 		if err := c.flush(); err != nil {
@@ -114,10 +116,14 @@ func (c *slot) statement(ctx context.Context, st guestStatement, out *answers) e
 			return err
 		}
 		copy(oids, described.params)
+		if infos, err = out.types.lookup(ctx, out.q, oids); err != nil {
+			c.stop()
+			return err
+		}
 	}
 	values := make([][]byte, len(st.Params))
 	for i, p := range st.Params {
-		v, fault := encodeParam(p, oids[i])
+		v, fault := encodeParam(p, oids[i], cmp.Or(infos[oids[i]].delim, ','))
 		if fault != nil {
 			return c.refuse(fault)
 		}
