@@ -3,8 +3,8 @@ package meter_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -84,15 +84,29 @@ func checkRewrite(t *testing.T, wasm []byte) {
 	if err != nil || !bytes.Equal(m.Wasm, again.Wasm) {
 		t.Fatalf("a second time: %v, or a different module", err)
 	}
-	before, after := compile(wasm), compile(m.Wasm)
+	before, after := compile(withoutCustom(wasm)), compile(m.Wasm)
 	if before == nil && after != nil {
 		t.Fatalf("rewriting broke a valid module: %v", after)
 	}
-	// The engine is strict about custom sections, which mean nothing and are
-	// not in the output.
-	if before != nil && after == nil && !strings.Contains(before.Error(), "custom") {
+	if before != nil && after == nil {
 		t.Fatalf("rewriting mended an invalid module: %v", before)
 	}
+}
+
+// withoutCustom drops the custom sections of a module that Rewrite has accepted.
+// They mean nothing and are not in the output, but the engine is strict about
+// them, and gives a name section all the memory that it says it needs.
+func withoutCustom(wasm []byte) []byte {
+	out := bytes.Clone(wasm[:8])
+	for rest := wasm[8:]; len(rest) > 0; {
+		size, n := binary.Uvarint(rest[1:])
+		end := 1 + n + int(size)
+		if rest[0] != 0 {
+			out = append(out, rest[:end]...)
+		}
+		rest = rest[end:]
+	}
+	return out
 }
 
 // compile tells what the engine says to a module.
