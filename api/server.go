@@ -123,14 +123,16 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.getHealth)
 	mux.HandleFunc("GET /readyz", s.getReady)
-	mux.Handle("GET /metrics", s.page(s.MetricsHandler()))
+	mux.Handle("GET "+pathMetrics, s.page(s.MetricsHandler()))
 
 	mux.HandleFunc("GET "+pathLogin, s.getLogin)
 	mux.HandleFunc("POST "+pathLogin, s.postLogin)
 	mux.HandleFunc("POST /logout", s.postLogout)
 	mux.Handle(pathRiverUI, s.page(s.riverUI))
 
-	admin := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.admin(h)) }
+	mux.Handle("GET "+pathConsole, s.console())
+
+	admin := func(pattern string, h http.HandlerFunc) { s.manage(mux, pattern, h) }
 	admin("GET /admin/v1/functions", s.listFunctions)
 	admin("POST /admin/v1/functions", s.postFunction)
 	admin("GET /admin/v1/functions/{name}", s.getFunction)
@@ -157,16 +159,25 @@ func (s *Server) routes() http.Handler {
 	}))
 }
 
-// admin lets the admin pass, with a {name} that can be a function's.
+// admin lets the admin pass.
 func (s *Server) admin(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := s.refused(r, s.auth.authorizeAdmin(r))
-		if name := r.PathValue("name"); err == nil && name != "" {
-			err = runnel.CheckName(name)
-		}
-		if err != nil {
+		if err := s.refused(r, s.auth.authorizeAdmin(r)); err != nil {
 			writeError(w, r, s.log, err)
 			return
+		}
+		s.named(next).ServeHTTP(w, r)
+	})
+}
+
+// named lets pass what has no {name}, or one that can be a function's.
+func (s *Server) named(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name := r.PathValue("name"); name != "" {
+			if err := runnel.CheckName(name); err != nil {
+				writeError(w, r, s.log, err)
+				return
+			}
 		}
 		next(w, r)
 	})

@@ -20,6 +20,7 @@ const (
 	sessionLife   = 12 * time.Hour
 	pathLogin     = "/login"
 	pathRiverUI   = "/riverui/"
+	pathMetrics   = "/metrics"
 )
 
 // sessions lets an operator's browser in after the admin token was typed once.
@@ -181,8 +182,12 @@ func (s *Server) setSession(w http.ResponseWriter, r *http.Request, value string
 
 // localPage keeps a login from sending its user to another site.
 func localPage(next string) string {
-	if u, err := url.Parse(next); err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(next, pathRiverUI) && !strings.Contains(next, `\`) {
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || strings.Contains(next, `\`) {
+		return pathConsole
+	}
+	if strings.HasPrefix(next, pathRiverUI) || next == pathConsole || next == pathMetrics {
 		return next
 	}
-	return pathRiverUI
+	return pathConsole
 }

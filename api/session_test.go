@@ -43,13 +43,16 @@ func TestLocalPage(t *testing.T) {
 	t.Parallel()
 	for next, want := range map[string]string{
 		"/riverui/jobs?state=running": "/riverui/jobs?state=running",
-		"":                            pathRiverUI,
-		"https://evil.example/":       pathRiverUI,
-		"//evil.example/riverui/":     pathRiverUI,
-		"/\\evil.example":             pathRiverUI,
-		"/riverui/\\..":               pathRiverUI,
-		"/admin/v1/functions":         pathRiverUI,
-		"javascript:alert(1)":         pathRiverUI,
+		"/console/":                   pathConsole,
+		"/metrics":                    pathMetrics,
+		"":                            pathConsole,
+		"https://evil.example/":       pathConsole,
+		"//evil.example/riverui/":     pathConsole,
+		"/\\evil.example":             pathConsole,
+		"/riverui/\\..":               pathConsole,
+		"/admin/v1/functions":         pathConsole,
+		"/console/api/v1/functions":   pathConsole,
+		"javascript:alert(1)":         pathConsole,
 	} {
 		if got := localPage(next); got != want {
 			t.Errorf("%q leads to %q, want %q", next, got, want)

@@ -1,0 +1,219 @@
+// The console: a page over the management API. Everything it shows is text; what
+// functions wrote is an attacker's, so no string ever becomes HTML here.
+
+const api = async (path, options = {}) => {
+	const response = await fetch("/console/api/v1/" + path, { headers: { accept: "application/json", ...(options.body && { "content-type": "application/json" }) }, ...options });
+	if (response.status === 401) {
+		location.assign("/login?next=" + encodeURIComponent("/console/"));
+		return new Promise(() => {});
+	}
+	const text = await response.text();
+	const body = text ? JSON.parse(text) : null;
+	if (!response.ok) throw new Error(body?.message ?? `the server answered ${response.status}`);
+	return body;
+};
+
+const post = (path, body) => api(path, { method: "POST", body: JSON.stringify(body ?? {}) });
+const patch = (path, body) => api(path, { method: "PATCH", body: JSON.stringify(body) });
+
+// present leaves out what is not there: cond && el(...).
+const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
+
+// el makes an element: el("td", {class: "number"}, 42). Children are nodes or text.
+const el = (name, attributes = {}, ...children) => {
+	const node = document.createElement(name);
+	for (const [key, value] of Object.entries(attributes)) {
+		if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+		else if (value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
+	}
+	node.append(...present(children));
+	return node;
+};
+
+const segment = encodeURIComponent;
+const link = (href, ...text) => el("a", { href }, ...text);
+const functionLink = (name) => link("#/functions/" + segment(name), name);
+const invocationLink = (id) => link("#/invocations/" + segment(id), el("code", {}, String(id).slice(0, 13) + "…"));
+const status = (value) => el("span", { class: "status " + String(value).replace(/[^a-z_]/g, "") }, value ?? "");
+const time = (value) => (value ? el("time", { datetime: value, title: value }, new Date(value).toLocaleString()) : "");
+const milliseconds = (value) => (value === null || value === undefined ? "" : value >= 1000 ? (value / 1000).toFixed(2) + " s" : Number(value).toFixed(1) + " ms");
+const bytes = (value) => (!value ? "" : value >= 1 << 20 ? (value / (1 << 20)).toFixed(1) + " MB" : Math.ceil(value / 1024) + " KB");
+
+// table makes a table of rows of cells; a column is [title, cell of row, class].
+const table = (rows, columns, empty) =>
+	rows.length === 0
+		? el("p", { class: "hint" }, empty)
+		: el("div", { class: "scroll" }, el("table", {},
+			el("thead", {}, el("tr", {}, columns.map(([title, , kind]) => el("th", { class: kind, scope: "col" }, title)))),
+			el("tbody", {}, rows.map((row) => el("tr", {}, columns.map(([, cell, kind]) => el("td", { class: kind }, cell(row) ?? ""))))),
+		));
+
+// facts is a list of names and values; empty values are left out.
+const facts = (pairs) =>
+	el("dl", {}, pairs.filter(([, value]) => value !== undefined && value !== null && value !== "").flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+
+const main = document.getElementById("main");
+const show = (page, ...content) => {
+	for (const entry of document.querySelectorAll("nav [data-page]")) {
+		if (entry.dataset.page === page) entry.setAttribute("aria-current", "page");
+		else entry.removeAttribute("aria-current");
+	}
+	main.replaceChildren(...present(content));
+};
+
+// action is a button that does something once and shows the page again, or why not.
+const action = (title, confirmation, act) =>
+	el("button", {
+		onclick: async ({ target }) => {
+			if (confirmation && !confirm(confirmation)) return;
+			target.disabled = true;
+			try {
+				await act();
+				await route();
+			} catch (error) {
+				target.disabled = false;
+				main.querySelector(":scope > .problem")?.remove();
+				main.prepend(el("p", { class: "problem", role: "alert" }, error.message));
+			}
+		},
+	}, title);
+
+const invocationColumns = [
+	["Started", (row) => time(row.started_at ?? row.created_at)],
+	["Status", (row) => status(row.status)],
+	["Invocation", (row) => invocationLink(row.id)],
+	["Trigger", (row) => row.trigger],
+	["Attempt", (row) => row.attempt, "number"],
+	["Ran", (row) => milliseconds(row.duration_ms), "number"],
+	["Waited", (row) => milliseconds(row.queue_ms), "number"],
+	["Memory", (row) => bytes(row.memory_peak), "number"],
+	["Error", (row) => (row.error_code ? `${row.error_code}: ${String(row.error_message ?? "").slice(0, 200)}` : ""), "message"],
+];
+
+const functionsPage = async () => {
+	const { functions } = await api("functions");
+	show("functions", el("h1", {}, "Functions"),
+		table(functions, [
+			["Name", (fn) => functionLink(fn.name)],
+			["State", (fn) => status(fn.paused ? "paused" : fn.enabled ? "enabled" : "disabled")],
+			["Version", (fn) => fn.version, "number"],
+			["Timeout", (fn) => fn.timeout + " s", "number"],
+			["Memory", (fn) => bytes(fn.max_memory), "number"],
+			["Token", (fn) => (fn.verify_jwt ? "required" : "not required")],
+			["Deployed", (fn) => time(fn.updated_at)],
+			["", (fn) => fn.description, "message"],
+		], "No functions yet. Deploy one: runnel deploy hello.ts"));
+};
+
+// part loads one section of a page by itself, so that one that fails leaves the others.
+const part = (title, load) => {
+	const body = el("div", {}, el("p", { class: "hint" }, "Loading…"));
+	load().then(
+		(content) => body.replaceChildren(...present([content])),
+		(error) => body.replaceChildren(el("p", { class: "problem" }, error.message)),
+	);
+	return [el("h2", {}, title), body];
+};
+
+const invocationsPart = (name) => {
+	const body = el("div");
+	const choice = el("select", { "aria-label": "status" }, ["", "success", "error", "timeout", "out_of_memory", "cancelled", "lost", "skipped"].map((value) => el("option", { value }, value || "all")));
+	const load = async (cursor) => {
+		const query = new URLSearchParams({ limit: "25", ...(choice.value && { status: choice.value }), ...(cursor && { cursor }) });
+		try {
+			const page = await api(`functions/${segment(name)}/invocations?${query}`);
+			body.replaceChildren(table(page.invocations, invocationColumns, "Nothing logged."),
+				el("div", { class: "actions" }, cursor && el("button", { onclick: () => load() }, "Newest"), page.next_cursor && el("button", { onclick: () => load(page.next_cursor) }, "Older")));
+		} catch (error) {
+			body.replaceChildren(el("p", { class: "problem" }, error.message));
+		}
+	};
+	choice.addEventListener("change", () => load());
+	load();
+	return [el("h2", {}, "Invocations ", choice), body];
+};
+
+const functionPage = async (name) => {
+	const path = "functions/" + segment(name);
+	const fn = await api(path);
+	show("functions",
+		el("h1", {}, fn.name),
+		fn.description && el("p", { class: "hint" }, fn.description),
+		el("div", { class: "actions" },
+			status(fn.paused ? "paused" : fn.enabled ? "enabled" : "disabled"),
+			fn.enabled
+				? action("Disable", `Disable ${fn.name}? Calls are answered with 404; triggers and schedules record a skip.`, () => patch(path, { enabled: false }))
+				: action("Enable", "", () => patch(path, { enabled: true })),
+			link("/riverui/jobs?tag=" + segment(fn.name), "Jobs in River UI")),
+		facts([
+			["Version", `${fn.version}  (${fn.wasm_hash})`],
+			["Timeout", fn.timeout + " s"],
+			["Memory", bytes(fn.max_memory)],
+			["Attempts", fn.max_attempts || "by trigger"],
+			["Concurrency", fn.max_concurrency || "unlimited"],
+			["Row level security", fn.can_bypass_rls ? "bypassed" : "enforced"],
+			["Hosts", (fn.allowed_hosts ?? []).join(", ") || "none"],
+			["Environment", Object.entries(fn.environment ?? {}).map(([key, value]) => `${key}=${value}`).join("\n") && el("pre", {}, Object.entries(fn.environment).map(([key, value]) => `${key}=${value}`).join("\n"))],
+		]),
+		invocationsPart(name),
+		part("Versions", async () => {
+			const { versions } = await api(path + "/versions");
+			return table(versions, [
+				["Version", (version) => version.version, "number"],
+				["Kind", (version) => version.kind],
+				["Size", (version) => bytes(version.size), "number"],
+				["sha256", (version) => el("code", {}, version.wasm_hash.slice(0, 16) + "…")],
+				["Deployed", (version) => time(version.created_at)],
+				["", (version) => (version.current ? "current" : action("Make current", `Make version ${version.version} of ${fn.name} current?`, () => post(path + "/rollback", { version: version.version })))],
+			], "None.");
+		}),
+		part("Secrets", async () => {
+			const { secrets } = await api(path + "/secrets");
+			return table(secrets, [["Key", (secret) => el("code", {}, secret.key ?? secret)], ["Set", (secret) => time(secret.updated_at)]], "None. Set one: runnel secrets set " + fn.name + " KEY");
+		}),
+	);
+};
+
+const invocationPage = async (id) => {
+	const row = await api("invocations/" + segment(id));
+	const attempts = row.attempts ?? [row];
+	show("functions",
+		el("h1", {}, "Invocation ", el("code", {}, row.id)),
+		attempts.map((attempt) => [
+			el("h2", {}, `Attempt ${attempt.attempt}: `, status(attempt.status)),
+			attempt.error_code && el("pre", {}, `${attempt.error_code}: ${attempt.error_message ?? ""}`),
+			facts([
+				["Function", attempt.function_name && el("span", {}, functionLink(attempt.function_name), ` version ${attempt.version}`)],
+				["Trigger", attempt.trigger],
+				["Role", attempt.role && attempt.role + (attempt.user_id ? ` (${attempt.user_id})` : "")],
+				["Enqueued", time(attempt.created_at)],
+				["Started", time(attempt.started_at)],
+				["Finished", time(attempt.finished_at)],
+				["Ran", milliseconds(attempt.duration_ms)],
+				["Waited", milliseconds(attempt.queue_ms)],
+				["Memory", bytes(attempt.memory_peak)],
+				["Fuel", attempt.fuel ? attempt.fuel.toLocaleString() + " instructions" : ""],
+				["River job", attempt.job_id && link("/riverui/jobs/" + segment(attempt.job_id), String(attempt.job_id))],
+				["Request", attempt.request_id],
+				["Trace", attempt.traceparent],
+			]),
+			(attempt.logs ?? []).length > 0 && el("pre", {}, attempt.logs.map((line) => el("div", { class: "level-" + String(line.level).replace(/[^a-z]/g, "") }, `${line.t}  ${line.level}  ${line.message}`))),
+			attempt.result !== null && attempt.result !== undefined && [el("h2", {}, "Result"), el("pre", {}, JSON.stringify(attempt.result, null, 2))],
+		]),
+	);
+};
+
+const route = async () => {
+	const [page = "", ...rest] = location.hash.replace(/^#\//, "").split("/");
+	const argument = rest.length > 0 ? decodeURIComponent(rest.join("/")) : "";
+	try {
+		if (page === "functions" && argument) await functionPage(argument);
+		else if (page === "invocations" && argument) await invocationPage(argument);
+		else await functionsPage();
+	} catch (error) {
+		show("", el("p", { class: "problem", role: "alert" }, error.message), el("p", {}, link("#/", "All functions")));
+	}
+};
+
+addEventListener("hashchange", route);
+route();
