@@ -3,6 +3,7 @@ package jobs
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/runnelhq/runnel/sql"
@@ -36,8 +37,19 @@ func (w *Worker) schedule() {
 		case <-w.sweeping.Done():
 			return
 		case <-timer.C:
+		case <-w.runEnded:
+			timer.Stop()
 		}
 		timer.Reset(w.sweepSchedules())
+	}
+}
+
+// scheduledRunEnded has the next sweep come at once: a run may wait for the one
+// that has ended. Where this is missed, the next sweep finds it within a second.
+func (w *Worker) scheduledRunEnded() {
+	select {
+	case w.runEnded <- struct{}{}:
+	default:
 	}
 }
 
@@ -70,21 +82,68 @@ func (w *Worker) sweepSchedules() time.Duration {
 	return min(max(wait, 0), sweepInterval)
 }
 
-// plan decides about every match of s after its cursor and up to now.
+// plan decides about every match of s after its cursor and up to now: of what it
+// is now, and of what it was before it was changed. A match that came before a
+// change and that no sweep came to is skipped.
 func plan(s sql.Schedule, now time.Time) (ticks []sql.Tick, next time.Time, err error) {
-	nextMatch, err := ParseCron(s.Cron, s.Timezone)
+	current, err := ParseCron(s.Cron, s.Timezone)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("schedule %s: %w", s.Name, err)
 	}
+	cursor := s.Cursor
+	for i, r := range s.Revisions {
+		if i == len(s.Revisions)-1 || !r.Enabled {
+			continue
+		}
+		until := s.Revisions[i+1].From
+		reason := "changed: the schedule has another cron or timezone since"
+		if !s.Revisions[i+1].Enabled {
+			reason = "disabled: the schedule was disabled before a worker came to it"
+		}
+		for at := range matches(r, cursor, until) {
+			if len(ticks) == maxMatches || at.After(now) {
+				return ticks, at, nil
+			}
+			ticks = append(ticks, sql.Tick{Time: at, Outcome: sql.TickSkipped, Reason: reason})
+		}
+	}
+	if !s.Enabled {
+		return ticks, time.Time{}, nil
+	}
+	if n := len(s.Revisions); n > 0 && s.Revisions[n-1].From.After(cursor) {
+		cursor = s.Revisions[n-1].From
+	}
+	more, next, err := planCurrent(s, current, cursor, now, maxMatches-len(ticks))
+	return append(ticks, more...), next, err
+}
+
+// matches are those of a revision in (after, until] that are its own.
+func matches(r sql.Revision, after, until time.Time) iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		if r.From.After(after) {
+			after = r.From
+		}
+		next, err := ParseCron(r.Cron, r.Timezone)
+		if err != nil {
+			return // somebody wrote it by hand; it never matched
+		}
+		for at := next(after); !at.IsZero() && !at.After(until) && yield(at); {
+			at = next(at)
+		}
+	}
+}
+
+// planCurrent is plan for the matches of the schedule as it is, at most limit.
+func planCurrent(s sql.Schedule, nextMatch func(time.Time) time.Time, cursor, now time.Time, limit int) (ticks []sql.Tick, next time.Time, err error) {
 	var missed, due []time.Time
-	at := s.Cursor
+	at := cursor
 	for n := 0; ; n++ {
 		at = nextMatch(at)
 		if at.IsZero() {
 			at = now.Add(noMoreMatches)
 			break
 		}
-		if at.After(now) || n == maxMatches {
+		if at.After(now) || n == limit {
 			break
 		}
 		if now.Sub(at) > onTime {

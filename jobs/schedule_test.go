@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +41,7 @@ func TestFUNC_T2_PlanDecidesEveryMatchOnce(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := sql.Schedule{Name: "s", Cron: tt.cron, Timezone: "UTC", CatchUp: tt.catchUp, Cursor: instant(t, start)}
+			s := sql.Schedule{Name: "s", Enabled: true, Cron: tt.cron, Timezone: "UTC", CatchUp: tt.catchUp, Cursor: instant(t, start)}
 			now := s.Cursor.Add(tt.after)
 			ticks, next, err := plan(s, now)
 			if err != nil {
@@ -82,7 +84,7 @@ func TestFUNC_T2_PlanDecidesEveryMatchOnce(t *testing.T) {
 }
 
 func TestFUNC_T2_PlanOfALongOutageComesInParts(t *testing.T) {
-	s := sql.Schedule{Name: "s", Cron: "* * * * * *", Timezone: "UTC", CatchUp: "latest", Cursor: instant(t, "2026-03-01T00:00:00Z")}
+	s := sql.Schedule{Name: "s", Enabled: true, Cron: "* * * * * *", Timezone: "UTC", CatchUp: "latest", Cursor: instant(t, "2026-03-01T00:00:00Z")}
 	now := s.Cursor.Add(12 * time.Hour)
 	total, caughtUp := 0, 0
 	for range 10 {
@@ -116,10 +118,63 @@ func TestFUNC_T2_PlanOfALongOutageComesInParts(t *testing.T) {
 }
 
 func TestPlanOfACronThatNeverMatches(t *testing.T) {
-	s := sql.Schedule{Name: "s", Cron: "0 0 30 2 *", Timezone: "UTC", CatchUp: "all", Cursor: instant(t, "2026-03-01T00:00:00Z")}
+	s := sql.Schedule{Name: "s", Enabled: true, Cron: "0 0 30 2 *", Timezone: "UTC", CatchUp: "all", Cursor: instant(t, "2026-03-01T00:00:00Z")}
 	now := s.Cursor.Add(time.Hour)
 	ticks, next, err := plan(s, now)
 	if err != nil || len(ticks) != 0 || next.Before(now.Add(24*time.Hour)) {
 		t.Errorf("plan = %v, %v, %v", ticks, next, err)
+	}
+}
+
+// What a schedule was changed to does not change what it was.
+func TestFUNC_T2_ChangesKeepTheLedgerHonest(t *testing.T) {
+	at := func(clock string) time.Time { return instant(t, "2026-03-01T"+clock+"Z") }
+	rev := func(clock, cron string, enabled bool) sql.Revision {
+		return sql.Revision{From: at(clock), Cron: cron, Timezone: "UTC", Enabled: enabled}
+	}
+	tests := []struct {
+		name      string
+		revisions []sql.Revision
+		now       string
+		want      []string
+		next      string
+	}{
+		{"another cron", []sql.Revision{rev("12:00:00", "*/10 * * * *", true), rev("12:25:00", "*/15 * * * *", true)}, "12:30:10",
+			[]string{"12:10 skipped changed", "12:20 skipped changed", "12:30 fired"}, "12:45:00"},
+		{"a match at the moment of the change belongs to what was", []sql.Revision{rev("12:00:00", "*/10 * * * *", true), rev("12:10:00", "*/10 * * * *", false)}, "12:30:10",
+			[]string{"12:10 skipped disabled"}, ""},
+		{"disabled for a while", []sql.Revision{rev("12:00:00", "*/10 * * * *", true), rev("12:15:00", "*/10 * * * *", false), rev("12:35:00", "*/10 * * * *", true)}, "12:50:10",
+			[]string{"12:10 skipped disabled", "12:40 caught_up", "12:50 fired"}, "13:00:00"},
+		{"changed while disabled", []sql.Revision{rev("12:00:00", "*/10 * * * *", false), rev("12:15:00", "0 0 * * *", false), rev("12:35:00", "0 * * * *", true)}, "12:50:10",
+			nil, "13:00:00"},
+		{"one that cannot be read", []sql.Revision{rev("12:00:00", "nonsense", true), rev("12:35:00", "*/10 * * * *", true)}, "12:40:10",
+			[]string{"12:40 fired"}, "12:50:00"},
+		{"changed after this sweep's now", []sql.Revision{rev("12:00:00", "*/10 * * * *", true), rev("12:20:00", "*/15 * * * *", true)}, "12:19:59",
+			[]string{"12:10 skipped changed"}, "12:20:00"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			last := tt.revisions[len(tt.revisions)-1]
+			s := sql.Schedule{Name: "s", Enabled: last.Enabled, Cron: last.Cron, Timezone: "UTC", CatchUp: "all", Cursor: at("12:00:00"), Revisions: tt.revisions}
+			ticks, next, err := plan(s, at(tt.now))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, tick := range ticks {
+				reason, _, _ := strings.Cut(tick.Reason, ":")
+				got = append(got, strings.TrimSpace(tick.Time.Format("15:04 ")+tick.Outcome+" "+reason))
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("ticks %q, want %q", got, tt.want)
+			}
+			want := time.Time{}
+			if tt.next != "" {
+				want = at(tt.next)
+			}
+			if !next.Equal(want) {
+				t.Errorf("next %v, want %v", next, want)
+			}
+		})
 	}
 }

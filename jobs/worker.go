@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/batch"
 	"github.com/runnelhq/runnel/internal/egress"
 	"github.com/runnelhq/runnel/internal/keyring"
@@ -60,7 +62,8 @@ type Worker struct {
 	life context.Context
 	end  context.CancelFunc
 
-	commands  chan string // to River, in place of its control channel
+	runEnded  chan struct{} // a run of a schedule has been settled
+	commands  chan string   // to River, in place of its control channel
 	runningMu sync.Mutex
 	running   map[int64]struct{} // guarded by runningMu; jobs
 
@@ -84,6 +87,7 @@ type loaded struct {
 func NewWorker(db *sql.DB, rt *sandbox.Runtime, cfg WorkerConfig) (*Worker, error) {
 	w := &Worker{cfg: cfg, log: cfg.Logger, met: cfg.Metrics, db: db, sandbox: rt, egress: egress.New()}
 	w.commands, w.running = make(chan string), map[int64]struct{}{}
+	w.runEnded = make(chan struct{}, 1)
 	w.loads = batch.New(maxLoadBatch, w.loadBatch)
 	w.settler = newSettler(db, w.log, w.met)
 	w.interrupted, w.interrupt = context.WithCancelCause(context.Background())
@@ -185,6 +189,9 @@ func (w *Worker) work(ctx context.Context, job *river.Job[Args]) error {
 	if err := w.settler.settle(w.life, s); err != nil {
 		w.log.Error("an attempt could not be settled before the worker ended; it will be settled as lost",
 			"invocation", job.Args.ID, "attempt", job.Attempt, "error", err)
+	}
+	if slices.Contains(job.Tags, string(runnel.TriggerSchedule)) {
+		w.scheduledRunEnded()
 	}
 	return errSettled
 }

@@ -45,6 +45,12 @@ var (
 
 	//go:embed query/due.sql
 	dueSQL string
+	//go:embed query/dueruns.sql
+	dueRunsSQL string
+	//go:embed query/waiting.sql
+	waitingSQL string
+	//go:embed query/release.sql
+	releaseSQL string
 	//go:embed query/tick.sql
 	tickSQL string
 	//go:embed query/swept.sql

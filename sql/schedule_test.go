@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,11 +59,37 @@ func TestSchedule_CreateAndChange(t *testing.T) {
 	if got, want := get[string](b, row), `nightly|other|30 4 * * mon-fri|Europe/Berlin|null|latest|allow|t|t`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	old := get[bool](b, `SELECT cursor = '2020-01-01' FROM runnel.schedules`)
-	b.exec(`SELECT runnel.schedule('nightly', '30 4 * * mon-fri', 'other')`)
-	if moved := get[bool](b, `SELECT cursor > now() - interval '1 minute' FROM runnel.schedules`); !old || !moved {
-		t.Errorf("cursor kept %v, moved with the timezone %v", old, moved)
+	if n := get[int](b, `SELECT count(*) FROM runnel.schedule_revisions`); n != 1 {
+		t.Errorf("another function and payload made %d revisions", n)
 	}
+	b.exec(`SELECT runnel.schedule('nightly', '30 4 * * mon-fri', 'other')`)
+	b.exec(`SELECT runnel.disable_schedule('nightly')`)
+	b.exec(`SELECT runnel.disable_schedule('nightly')`)
+	b.exec(`SELECT runnel.schedule('nightly', '31 4 * * mon-fri', 'other')`) // stays disabled
+	b.exec(`SELECT runnel.enable_schedule('nightly')`)
+	want := []string{"30 4 * * mon-fri|Europe/Berlin|t", "30 4 * * mon-fri|UTC|t", "30 4 * * mon-fri|UTC|f", "31 4 * * mon-fri|UTC|f", "31 4 * * mon-fri|UTC|t"}
+	if got := column[string](b, `SELECT concat_ws('|', cron, timezone, enabled) FROM runnel.schedule_revisions ORDER BY valid_from`); !reflect.DeepEqual(got, want) {
+		t.Errorf("revisions %q, want %q", got, want)
+	}
+	// The sweep looks at all of it, from the cursor on.
+	if !get[bool](b, `SELECT cursor = '2020-01-01' AND next_run IS NULL FROM runnel.schedules`) {
+		t.Error("a change moved the cursor, or does not have the schedule swept")
+	}
+	b.sweep(func(s sql.Schedule, now time.Time) ([]sql.Tick, time.Time, error) {
+		if len(s.Revisions) != 5 || !s.Enabled || s.Revisions[2].Enabled || s.Revisions[0].Timezone != "Europe/Berlin" || s.Revisions[4].From.Location() == nil {
+			t.Errorf("plan was given %+v", s.Revisions)
+		}
+		return nil, now.Add(time.Hour), nil
+	})
+	b.exec(`SELECT runnel.disable_schedule('nightly')`)
+	b.sweep(func(s sql.Schedule, now time.Time) ([]sql.Tick, time.Time, error) {
+		if len(s.Revisions) != 2 || s.Enabled {
+			t.Errorf("then plan was given %+v", s.Revisions)
+		}
+		return nil, time.Time{}, nil
+	})
+	b.refuses("42704", "no schedule 'daily'", `SELECT runnel.disable_schedule('daily')`)
+	b.refuses("42704", "no schedule NULL", `SELECT runnel.enable_schedule(NULL)`)
 	b.exec(`SELECT runnel.unschedule('nightly')`)
 	b.refuses("42704", "no schedule 'nightly'", `SELECT runnel.unschedule('nightly')`)
 }
@@ -78,7 +106,6 @@ func TestSchedule_Refusals(t *testing.T) {
 		{"22023", "timezone NULL", `'n', '@daily', 'hello', timezone => NULL`},
 		{"22023", "catch_up 'some'", `'n', '@daily', 'hello', catch_up => 'some'`},
 		{"22023", "overlap 'maybe'", `'n', '@daily', 'hello', overlap => 'maybe'`},
-		{"0A000", "not available yet", `'n', '@daily', 'hello', overlap => 'queue'`},
 		{"22023", "name must have", `'', '@daily', 'hello'`},
 		{"54000", "at most 6 MB", `'n', '@daily', 'hello', to_jsonb(repeat('x', 6291456))`},
 	} {
@@ -130,7 +157,7 @@ func TestFUNC_T2_TickBecomesOneJob(t *testing.T) {
 	if got := column[string](b, tickRows); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if !get[bool](b, `SELECT cursor = '2026-01-02 03:04:07Z' AND next_run > now() + interval '59 minutes' FROM runnel.schedules`) {
+	if !get[bool](b, `SELECT cursor > now() - interval '1 minute' AND next_run > now() + interval '59 minutes' FROM runnel.schedules`) {
 		t.Error("the schedule did not move on")
 	}
 	event := b.events()[0]
@@ -186,7 +213,7 @@ func TestFUNC_T2_ManySweepersAtOnce(t *testing.T) {
 	b.exec(`SELECT runnel.schedule('s' || g, '* * * * * *', 'hello') FROM generate_series(1, 20) g`)
 	dbs := []*sql.DB{b.db, use(t, b.url).db, use(t, b.url).db}
 	var wg sync.WaitGroup
-	for range 10 {
+	for round := range 10 {
 		b.exec(`UPDATE runnel.schedules SET next_run = NULL`)
 		start := make(chan struct{})
 		for _, db := range dbs {
@@ -194,7 +221,7 @@ func TestFUNC_T2_ManySweepersAtOnce(t *testing.T) {
 				wg.Go(func() {
 					<-start
 					_, _, err := db.SweepSchedules(t.Context(), func(s sql.Schedule, now time.Time) ([]sql.Tick, time.Time, error) {
-						return []sql.Tick{{Time: s.Cursor.Truncate(time.Second).Add(time.Second), Outcome: sql.TickFired}}, now.Add(time.Hour), nil
+						return []sql.Tick{{Time: someTime.Add(time.Duration(round) * time.Second), Outcome: sql.TickFired}}, now.Add(time.Hour), nil
 					})
 					if err != nil {
 						t.Error(err)
@@ -234,12 +261,14 @@ func TestFUNC_T2_SkipsAreRecorded(t *testing.T) {
 	b := setup(t)
 	b.deploy("hello", runnel.Config{Enabled: ptr(false), CanBypassRLS: ptr(true)})
 	b.exec(`SELECT runnel.schedule('s', '@daily', 'hello', overlap => 'skip')`)
+	b.exec(`INSERT INTO runnel.schedule_ticks (schedule_id, scheduled_time, outcome, reason)
+		SELECT id, '2027-01-01'::timestamptz + g * interval '1 second', 'skipped', 'later ones do not hide the run' FROM runnel.schedules, generate_series(1, 300) g`)
 	step := func(n int, want ...string) {
 		t.Helper()
 		b.exec(`UPDATE runnel.schedules SET next_run = NULL`)
-		b.exec(`DELETE FROM runnel.schedule_ticks WHERE outcome = 'skipped'`)
+		b.exec(`DELETE FROM runnel.schedule_ticks WHERE outcome = 'skipped' AND scheduled_time < '2027-01-01'`)
 		b.sweep(ticks(sql.Tick{Time: someTime.Add(time.Duration(n) * time.Hour), Outcome: sql.TickCaughtUp}, sql.Tick{Time: someTime.Add(time.Duration(n)*time.Hour + time.Minute), Outcome: sql.TickFired}))
-		if got := column[string](b, tickRows); !reflect.DeepEqual(got, want) {
+		if got := column[string](b, strings.Replace(tickRows, "ORDER", "WHERE scheduled_time < '2027-01-01' ORDER", 1)); !reflect.DeepEqual(got, want) {
 			t.Errorf("step %d: got %q, want %q", n, got, want)
 		}
 	}
@@ -306,5 +335,112 @@ func TestSweep_Waits(t *testing.T) {
 	}
 	if wait := sweep(time.Minute); wait < 50*time.Second {
 		t.Errorf("all swept: wait %s", wait)
+	}
+}
+
+// overlap = queue: one run at a time, in order, whatever becomes of the one before.
+func TestFUNC_T2_QueuedRunsWaitForTheOneBefore(t *testing.T) {
+	b := setup(t)
+	b.deploy("hello", runnel.Config{})
+	b.exec(`SELECT runnel.schedule('s', '@daily', 'hello', overlap => 'queue')`)
+	at := func(n int) sql.Tick {
+		return sql.Tick{Time: someTime.Add(time.Duration(n) * time.Minute), Outcome: sql.TickFired}
+	}
+	states := func(want string) {
+		t.Helper()
+		got := get[string](b, `SELECT string_agg(j.state || CASE WHEN t.waiting THEN ' waiting' ELSE '' END, ', ' ORDER BY t.scheduled_time)
+			FROM runnel.schedule_ticks t JOIN runnel.river_job j ON j.id = t.job_id`)
+		if got != want {
+			t.Errorf("runs are %s, want %s", got, want)
+		}
+	}
+	idle := func() { b.sweep(fireNow) } // nothing is due; it only releases
+	end := func(state string) {
+		t.Helper()
+		b.exec(`UPDATE runnel.river_job SET state = $1::text::runnel.river_job_state, finalized_at = CASE WHEN $1 = 'retryable' THEN NULL ELSE now() END
+			WHERE state IN ('available', 'running', 'retryable')`, state)
+	}
+	if fired := b.sweep(ticks(at(0), at(1), at(2))); fired != 3 {
+		t.Errorf("fired %d, want 3", fired)
+	}
+	states("available, pending waiting, pending waiting")
+	if n := len(b.fetch("w1")); n != 1 {
+		t.Errorf("River can fetch %d runs, want 1", n)
+	}
+	idle()
+	states("running, pending waiting, pending waiting")
+	end("retryable") // it will be tried again, so it has not finished
+	idle()
+	states("retryable, pending waiting, pending waiting")
+	end("discarded")
+	idle()
+	states("discarded, available, pending waiting")
+	b.exec(`UPDATE runnel.schedules SET next_run = NULL`)
+	b.sweep(ticks(at(3)))
+	states("discarded, available, pending waiting, pending waiting")
+	// Cancelled while it waits, as River does it: the log says so, and the next is not held up.
+	b.exec(`UPDATE runnel.river_job SET state = 'cancelled', finalized_at = now() WHERE id = (SELECT min(id) FROM runnel.river_job WHERE state = 'pending')`)
+	end("completed")
+	idle()
+	states("discarded, completed, cancelled, available")
+	if got := column[string](b, `SELECT concat_ws('|', status, error_code, attempt, trigger) FROM runnel.function_invocations WHERE error_code = 'Cancelled'`); !slices.Equal(got, []string{"cancelled|Cancelled|0|schedule"}) {
+		t.Errorf("logged %q", got)
+	}
+	// Bounded.
+	many := make([]sql.Tick, 120)
+	for i := range many {
+		many[i] = at(10 + i)
+	}
+	b.exec(`UPDATE runnel.schedules SET next_run = NULL`)
+	if fired := b.sweep(ticks(many...)); fired != 100 {
+		t.Errorf("%d runs wait, want 100", fired)
+	}
+	if got := get[string](b, `SELECT count(*) || min(reason) FROM runnel.schedule_ticks WHERE outcome = 'skipped'`); got != "20overlap: 100 runs wait already" {
+		t.Errorf("skipped: %s", got)
+	}
+	// With the schedule gone nobody would start them.
+	b.exec(`SELECT runnel.unschedule('s')`)
+	if got := get[string](b, `SELECT string_agg(state || ' ' || n, ', ' ORDER BY state) FROM (SELECT state, count(*) n FROM runnel.river_job GROUP BY 1) s`); got != "available 1, cancelled 101, completed 1, discarded 1" {
+		t.Errorf("after unschedule: %s", got)
+	}
+}
+
+// Whatever happens to run at once, no two runs of a schedule are under way.
+func TestFUNC_T2_QueueHoldsWithManySweepers(t *testing.T) {
+	b := setup(t)
+	b.deploy("hello", runnel.Config{})
+	b.exec(`SELECT runnel.schedule('s', '* * * * * *', 'hello', overlap => 'queue')`)
+	dbs := []*sql.DB{b.db, use(t, b.url).db, use(t, b.url).db}
+	for round := range 30 {
+		b.exec(`UPDATE runnel.schedules SET next_run = NULL`)
+		start := make(chan struct{})
+		var wg sync.WaitGroup
+		for _, db := range dbs {
+			for range 2 {
+				wg.Go(func() {
+					<-start
+					_, _, err := db.SweepSchedules(t.Context(), func(s sql.Schedule, now time.Time) ([]sql.Tick, time.Time, error) {
+						return []sql.Tick{{Time: someTime.Add(time.Duration(round) * time.Second), Outcome: sql.TickFired}}, now, nil // due again at once
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		wg.Go(func() { // a run ends meanwhile
+			<-start
+			if _, err := b.db.Pool().Exec(t.Context(), `UPDATE runnel.river_job SET state = 'completed', finalized_at = now() WHERE state = 'available'`); err != nil {
+				t.Error(err)
+			}
+		})
+		close(start)
+		wg.Wait()
+		if n := get[int](b, `SELECT count(*) FROM runnel.river_job WHERE state IN ('available', 'running')`); n > 1 {
+			t.Fatalf("round %d: %d runs are under way", round, n)
+		}
+	}
+	if n := get[int](b, `SELECT count(*) FROM runnel.river_job`); n != 30 {
+		t.Errorf("%d runs, want 30", n)
 	}
 }
