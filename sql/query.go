@@ -45,6 +45,12 @@ var (
 
 	//go:embed query/due.sql
 	dueSQL string
+	//go:embed query/schedules.sql
+	schedulesSQL string
+	//go:embed query/ticks.sql
+	ticksSQL string
+	//go:embed query/twice.sql
+	twiceSQL string
 	//go:embed query/dueruns.sql
 	dueRunsSQL string
 	//go:embed query/waiting.sql

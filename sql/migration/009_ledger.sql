@@ -22,7 +22,7 @@ CREATE INDEX schedule_ticks_jobs ON runnel.schedule_ticks (schedule_id, schedule
 
 -- A run of a schedule has request_id 'schedule:<id>:<scheduled time>', in its event
 -- and in its log rows. The audit looks for two with the same.
-CREATE INDEX invocation_events_schedules ON runnel.invocation_events (request_id) WHERE trigger = 'schedule';
+CREATE INDEX invocation_events_schedules ON runnel.invocation_events (request_id text_pattern_ops) WHERE trigger = 'schedule';
 
 -- Which expression counted from when on. A revision is about the matches after
 -- valid_from, up to and including the next one's. The sweep decides every match by
