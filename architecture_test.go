@@ -111,6 +111,10 @@ var rules = map[string]rule{
 		may:    []string{root, "api", "jobs", "redact", "sandbox", "sandbox/compile", "sql", "internal/keyring", "internal/settings", prometheus, river, pgx, sync},
 		reason: "puts the processes together, for the commands and for `runnel dev`",
 	},
+	"internal/doctor": {
+		may:    []string{"sql", "internal/keyring", "internal/settings", pgx},
+		reason: "looks at an installation from outside and runs no part of it",
+	},
 	"internal/pgtest": {
 		may:    []string{"sql", "internal/localpg", pgx, goleak},
 		reason: "tests of any package with a database need this one only",

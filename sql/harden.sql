@@ -5,7 +5,7 @@
 -- What no right governs stays open to an application function that executes its
 -- caller's text: NOTIFY and SET as statements. runnel doctor lists such functions.
 --
---   psql -d mydatabase -f sql/harden.sql
+--   runnel doctor --print harden | psql "$DATABASE_URL"
 DO $$
 DECLARE
   runnels_owner name := (SELECT pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE nspname = 'runnel');

@@ -110,6 +110,10 @@ func TestDev(t *testing.T) {
 		return out
 	}
 
+	if out := must("", "doctor"); strings.Contains(out, "problem") || strings.Contains(out, "warning") || !strings.Contains(out, "workers: 1 alive") {
+		t.Errorf("doctor:\n%s", out)
+	}
+
 	// HTTP.
 	if out := must("", "invoke", "echo", "-d", `{"n": 1}`); !strings.Contains(out, `"body":{"n": 1}`) || !strings.Contains(out, `"role":"anon"`) {
 		t.Errorf("invoke: %s", out)
