@@ -33,6 +33,8 @@ const (
 	ssrf       = "code.dny.dev/ssrf"
 	cron       = "github.com/netresearch/go-cron"
 	cobra      = "github.com/spf13/cobra"
+	esbuild    = "github.com/evanw/esbuild"
+	whatwg     = "github.com/nlnwa/whatwg-url"
 	env        = "github.com/caarlos0/env/v11"
 	postgres   = "github.com/fergusstrange/embedded-postgres"
 	goleak     = "go.uber.org/goleak"
@@ -70,6 +72,11 @@ var rules = map[string]rule{
 		may:    []string{root, wazero},
 		forbid: []string{"database/sql", "net", "net/http"},
 		reason: "the compiler's process needs the module and nothing else",
+	},
+	"sandbox/js/prelude": {
+		may:    []string{esbuild, whatwg},
+		forbid: append(outside, "os", "log", "log/slog", "unsafe"),
+		reason: "what JavaScript may ask the host for at once is computed from its arguments, and from nothing else",
 	},
 	"sandbox": {
 		may:    []string{root, "sandbox/compile", "sandbox/meter", wazero, sys, sync},

@@ -1,0 +1,50 @@
+// The environment of the invocation under the names that people know, and the few
+// facts about the platform that libraries ask for.
+import { defineProperty, freeze, hasOwn, hidden, keys } from "./primordials.js";
+
+export const env = {};
+
+// setEnv fills the environment in at the start of a call. Before that it is empty:
+// what is read at the top level of a module would be kept in the image.
+export function setEnv(values) {
+  for (const name of keys(values)) {
+    defineProperty(env, name, { __proto__: null, value: values[name], writable: true, enumerable: true, configurable: true });
+  }
+}
+
+const get = (name) => (hasOwn(env, `${name}`) ? env[`${name}`] : undefined);
+
+export const serve = { __proto__: null, handler: undefined };
+
+const version = "1.0";
+
+hidden(globalThis, {
+  env,
+  self: globalThis,
+  process: {
+    env,
+    argv: [],
+    platform: "runnel",
+    browser: false,
+    version: "",
+    versions: {},
+    cwd: () => "/",
+    nextTick: (f, ...args) => queueMicrotask(() => f(...args)),
+  },
+  Deno: {
+    env: {
+      get,
+      has: (name) => hasOwn(env, `${name}`),
+      toObject: () => ({ ...env }),
+    },
+    serve(...args) {
+      let handler = args[args.length - 1];
+      if (typeof handler === "object" && handler !== null) handler = handler.handler ?? handler.fetch;
+      if (typeof handler !== "function") throw new TypeError("Deno.serve takes a function: Deno.serve((request) => new Response('hello'))");
+      if (serve.handler !== undefined) throw new TypeError("Deno.serve was called before: a function has one handler");
+      serve.handler = handler;
+      return { finished: new Promise(() => {}), shutdown: async () => {}, ref() {}, unref() {}, addr: { transport: "tcp", hostname: "localhost", port: 80 } };
+    },
+  },
+  navigator: freeze({ userAgent: `Runnel/${version}`, language: "en-US", languages: freeze(["en-US"]), hardwareConcurrency: 1, onLine: true }),
+});

@@ -1,0 +1,47 @@
+// Parts of the prelude that most functions do not need. Their source is a string
+// until something asks for them; the image of a function is smaller for it. A part
+// that the user's code names is compiled at deploy and is in the image already.
+import { defineProperty, hasOwn } from "./primordials.js";
+
+const compile = Function;
+let sources, core;
+const loaded = { __proto__: null };
+
+export function setParts(s, modules) {
+  sources = s;
+  core = modules;
+}
+
+// use returns the exports of a part, and compiles it the first time.
+export function use(name) {
+  return loaded[name] ?? load(name);
+}
+
+function load(name) {
+  const source = sources[name];
+  const module = { __proto__: null, exports: { __proto__: null } };
+  compile("require", "module", "exports", source)(require, module, module.exports);
+  sources[name] = undefined;
+  return (loaded[name] = module.exports);
+}
+
+const require = (path) => core[path] ?? use(path);
+
+// lazy defines globals that load their part when they are first read. Writing to
+// one replaces it, as for every global of the platform.
+export function lazy(part, names) {
+  for (const name of names) {
+    const define = (value) => defineProperty(globalThis, name, { __proto__: null, value, writable: true, configurable: true, enumerable: false });
+    defineProperty(globalThis, name, {
+      __proto__: null,
+      configurable: true,
+      enumerable: false,
+      get() {
+        const value = use(part)[name];
+        define(value);
+        return value;
+      },
+      set: define,
+    });
+  }
+}

@@ -1,0 +1,233 @@
+// Event, EventTarget and AbortSignal of the DOM standard, without a tree: an event
+// has one target and no path.
+import { apply, defineProperty, DOMException, now, push, splice, tag } from "../core/primordials.js";
+
+const { setTimeout } = globalThis;
+
+class Event {
+  #type; #bubbles; #cancelable; #composed;
+  #prevented = false; #stopped = false; #stopNow = false; #passive = false;
+  #target = null; #current = null; #phase = 0;
+  #time = now();
+  constructor(type, init) {
+    if (arguments.length === 0) throw new TypeError("Event takes a type");
+    this.#type = `${type}`;
+    this.#bubbles = !!init?.bubbles;
+    this.#cancelable = !!init?.cancelable;
+    this.#composed = !!init?.composed;
+  }
+  get type() { return this.#type; }
+  get target() { return this.#target; }
+  get srcElement() { return this.#target; }
+  get currentTarget() { return this.#current; }
+  get eventPhase() { return this.#phase; }
+  get bubbles() { return this.#bubbles; }
+  get cancelable() { return this.#cancelable; }
+  get composed() { return this.#composed; }
+  get defaultPrevented() { return this.#prevented; }
+  get returnValue() { return !this.#prevented; }
+  get cancelBubble() { return this.#stopped; }
+  set cancelBubble(v) { if (v) this.#stopped = true; }
+  get timeStamp() { return this.#time; }
+  get isTrusted() { return false; }
+  composedPath() { return this.#current === null ? [] : [this.#current]; }
+  preventDefault() { if (this.#cancelable && !this.#passive) this.#prevented = true; }
+  stopPropagation() { this.#stopped = true; }
+  stopImmediatePropagation() { this.#stopped = this.#stopNow = true; }
+
+  static dispatch(target, event, listeners) {
+    if (event.#phase !== 0) throw new DOMException("the event is being dispatched already", "InvalidStateError");
+    event.#target = event.#current = target;
+    event.#phase = 2;
+    for (let i = 0; i < listeners.length && !event.#stopNow; i++) {
+      const l = listeners[i];
+      if (l.removed) continue;
+      if (l.once) l.remove();
+      event.#passive = l.passive;
+      try {
+        if (typeof l.callback === "function") apply(l.callback, target, [event]);
+        else l.callback.handleEvent(event);
+      } catch (error) {
+        report(error);
+      }
+      event.#passive = false;
+    }
+    event.#current = null;
+    event.#phase = 0;
+    event.#stopped = event.#stopNow = false;
+    return !event.#prevented;
+  }
+}
+const dispatch = Event.dispatch;
+delete Event.dispatch;
+tag(Event, "Event");
+for (const [name, value] of [["NONE", 0], ["CAPTURING_PHASE", 1], ["AT_TARGET", 2], ["BUBBLING_PHASE", 3]]) {
+  defineProperty(Event, name, { __proto__: null, value, enumerable: true });
+  defineProperty(Event.prototype, name, { __proto__: null, value, enumerable: true });
+}
+
+// report does with an exception of a listener what a browser does: it shows it, and
+// the others run.
+function report(error) {
+  console.error("Uncaught", error);
+}
+
+class CustomEvent extends Event {
+  #detail;
+  constructor(type, init) {
+    super(type, init);
+    this.#detail = init?.detail ?? null;
+  }
+  get detail() { return this.#detail; }
+}
+tag(CustomEvent, "CustomEvent");
+
+class ErrorEvent extends Event {
+  #init;
+  constructor(type, init) {
+    super(type, init);
+    this.#init = { ...init };
+  }
+  get message() { return this.#init.message ?? ""; }
+  get filename() { return this.#init.filename ?? ""; }
+  get lineno() { return this.#init.lineno ?? 0; }
+  get colno() { return this.#init.colno ?? 0; }
+  get error() { return this.#init.error; }
+}
+tag(ErrorEvent, "ErrorEvent");
+
+class EventTarget {
+  #listeners = [];
+  addEventListener(type, callback, options) {
+    if (callback === null || callback === undefined) return;
+    if (typeof callback !== "function" && typeof callback !== "object") throw new TypeError("an event listener must be a function or an object with handleEvent");
+    const capture = typeof options === "boolean" ? options : !!options?.capture;
+    const signal = typeof options === "object" && options !== null ? options.signal : undefined;
+    if (signal !== undefined && !(signal instanceof AbortSignal)) throw new TypeError("signal must be an AbortSignal");
+    if (signal?.aborted) return;
+    type = `${type}`;
+    const listeners = this.#listeners;
+    for (let i = 0; i < listeners.length; i++) {
+      const l = listeners[i];
+      if (l.type === type && l.callback === callback && l.capture === capture) return;
+    }
+    const l = {
+      __proto__: null, type, callback, capture, once: !!options?.once, passive: !!options?.passive, removed: false,
+      remove() {
+        l.removed = true;
+        for (let i = 0; i < listeners.length; i++) if (listeners[i] === l) return void splice(listeners, i, 1);
+      },
+    };
+    push(listeners, l);
+    if (signal !== undefined) onAbort(signal, l.remove);
+  }
+  removeEventListener(type, callback, options) {
+    const capture = typeof options === "boolean" ? options : !!options?.capture;
+    for (let i = 0; i < this.#listeners.length; i++) {
+      const l = this.#listeners[i];
+      if (l.type === `${type}` && l.callback === callback && l.capture === capture) return l.remove();
+    }
+  }
+  dispatchEvent(event) {
+    if (!(event instanceof Event)) throw new TypeError("dispatchEvent takes an Event");
+    const type = event.type;
+    const found = [];
+    for (let i = 0; i < this.#listeners.length; i++) if (this.#listeners[i].type === type) push(found, this.#listeners[i]);
+    return dispatch(this, event, found);
+  }
+}
+tag(EventTarget, "EventTarget");
+
+// attribute defines on<type>, which is a listener that can be replaced.
+function attribute(Class, type) {
+  const handlers = new WeakMap();
+  const get = WeakMap.prototype.get, set = WeakMap.prototype.set;
+  const add = EventTarget.prototype.addEventListener;
+  defineProperty(Class.prototype, "on" + type, {
+    __proto__: null,
+    enumerable: true,
+    configurable: true,
+    get() { return apply(get, handlers, [this])?.callback ?? null; },
+    set(callback) {
+      let h = apply(get, handlers, [this]);
+      if (h === undefined) {
+        h = { __proto__: null, callback: null };
+        apply(set, handlers, [this, h]);
+        apply(add, this, [type, (event) => (typeof h.callback === "function" ? apply(h.callback, this, [event]) : undefined)]);
+      }
+      h.callback = typeof callback === "function" || typeof callback === "object" ? callback : null;
+    },
+  });
+}
+
+const key = Symbol(); // only the prelude makes signals
+
+class AbortSignal extends EventTarget {
+  #aborted = false; #reason; #steps = [];
+  constructor(k) {
+    if (k !== key) throw new TypeError("Illegal constructor: use new AbortController().signal, AbortSignal.timeout(ms) or AbortSignal.any(signals)");
+    super();
+  }
+  get aborted() { return this.#aborted; }
+  get reason() { return this.#reason; }
+  throwIfAborted() { if (this.#aborted) throw this.#reason; }
+
+  static abort(reason) {
+    const s = new AbortSignal(key);
+    signalAbort(s, reason);
+    return s;
+  }
+  static timeout(ms) {
+    ms = +ms;
+    if (!(ms >= 0 && ms <= Number.MAX_SAFE_INTEGER)) throw new TypeError("AbortSignal.timeout takes milliseconds");
+    const s = new AbortSignal(key);
+    setTimeout(() => signalAbort(s, new DOMException("The operation timed out", "TimeoutError")), ms);
+    return s;
+  }
+  static any(signals) {
+    const s = new AbortSignal(key);
+    const all = [...signals];
+    for (const one of all) if (!(one instanceof AbortSignal)) throw new TypeError("AbortSignal.any takes signals");
+    for (const one of all) {
+      if (one.aborted) {
+        signalAbort(s, one.reason);
+        return s;
+      }
+    }
+    for (const one of all) onAbort(one, () => signalAbort(s, one.reason));
+    return s;
+  }
+
+  static internals = {
+    abort(s, reason) {
+      if (s.#aborted) return;
+      s.#aborted = true;
+      s.#reason = reason === undefined ? new DOMException("This operation was aborted", "AbortError") : reason;
+      const steps = s.#steps;
+      s.#steps = [];
+      for (let i = 0; i < steps.length; i++) steps[i]();
+      s.dispatchEvent(new Event("abort"));
+    },
+    on(s, step) {
+      if (s.#aborted) step();
+      else push(s.#steps, step);
+    },
+    off(s, step) {
+      for (let i = 0; i < s.#steps.length; i++) if (s.#steps[i] === step) return void splice(s.#steps, i, 1);
+    },
+    signal: (s) => #aborted in s,
+  };
+}
+const { abort: signalAbort, on: onAbort, off: offAbort, signal: isSignal } = AbortSignal.internals;
+delete AbortSignal.internals;
+tag(AbortSignal, "AbortSignal");
+attribute(AbortSignal, "abort");
+
+class AbortController {
+  #signal = new AbortSignal(key);
+  get signal() { return this.#signal; }
+  abort(reason) { signalAbort(this.#signal, reason); }
+}
+tag(AbortController, "AbortController");
+
+export { Event, CustomEvent, ErrorEvent, EventTarget, AbortSignal, AbortController, onAbort, offAbort, isSignal };

@@ -1,0 +1,536 @@
+// Headers, Request, Response and fetch. A body is text or bytes as long as nobody
+// asks for it as a stream.
+import {
+  apply, bytesOf, charCodeAt, defineProperty, DOMException, fromBase64, hasOwn, isArray, keys, map, own, ownKeys, getOwnPropertyDescriptor, parse, Promise, push, rejected, resolved,
+  setPrototypeOf, sort, stringify, strIncludes, strIndexOf, strSlice, strSplit, strStartsWith, tag, test, then, toBase64, toLowerCase, toUpperCase, toWellFormed, trim, typedLength, typedSlice, Uint8Array,
+} from "../core/primordials.js";
+import { ask, host } from "../core/host.js";
+import { use } from "../core/parts.js";
+import { rawBody } from "../core/dispatch.js";
+
+const decode = (bytes) => use("encoding").decode(bytes);
+const encode = (text) => use("encoding").encode(text);
+const stripBOM = (text) => (charCodeAt(text, 0) === 0xfeff ? strSlice(text, 1) : text);
+
+// ---- Headers
+
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const badValue = /[\0\r\n]|[^\0-\xff]/;
+const edges = /^[\t\n\r ]+|[\t\n\r ]+$/g;
+const replace = Function.prototype.call.bind(String.prototype.replace);
+
+function headerName(name) {
+  name = `${name}`;
+  if (test(token, name) === null) throw new TypeError(`"${strSlice(name, 0, 40)}" is not a valid header name`);
+  return toLowerCase(name);
+}
+function headerValue(value) {
+  value = replace(`${value}`, edges, "");
+  if (test(badValue, value) !== null) throw new TypeError("a header value must not hold line breaks, NUL, or characters above U+00FF");
+  return value;
+}
+
+let listOf, lock;
+
+class Headers {
+  #list = []; // of [lower-case name, value]
+  #immutable = false;
+  static {
+    listOf = (h) => h.#list;
+    lock = (h) => {
+      h.#immutable = true;
+      return h;
+    };
+  }
+  constructor(init) {
+    if (init === undefined) return;
+    if (init === null || typeof init !== "object" && typeof init !== "function") throw new TypeError("Headers takes an object, an array of pairs or Headers");
+    if (#list in init) {
+      for (const [name, value] of init.#list) push(this.#list, [name, value]);
+    } else if (typeof init[Symbol.iterator] === "function") {
+      for (const pair of init) {
+        const [...two] = pair;
+        if (two.length !== 2) throw new TypeError("each pair of Headers must be a name and a value");
+        this.append(two[0], two[1]);
+      }
+    } else {
+      for (const key of ownKeys(init)) {
+        if (getOwnPropertyDescriptor(init, key)?.enumerable) this.append(key, init[key]);
+      }
+    }
+  }
+  #write() {
+    if (this.#immutable) throw new TypeError("these headers cannot be changed: make a new Response or Request with new Headers(old)");
+  }
+  append(name, value) {
+    name = headerName(name);
+    value = headerValue(value);
+    this.#write();
+    push(this.#list, [name, value]);
+  }
+  set(name, value) {
+    name = headerName(name);
+    value = headerValue(value);
+    this.#write();
+    const kept = [];
+    let done = false;
+    for (const pair of this.#list) {
+      if (pair[0] !== name) push(kept, pair);
+      else if (!done) {
+        done = true;
+        push(kept, [name, value]);
+      }
+    }
+    if (!done) push(kept, [name, value]);
+    this.#list = kept;
+  }
+  delete(name) {
+    name = headerName(name);
+    this.#write();
+    const kept = [];
+    for (const pair of this.#list) if (pair[0] !== name) push(kept, pair);
+    this.#list = kept;
+  }
+  get(name) {
+    name = headerName(name);
+    let value = null;
+    for (let i = 0; i < this.#list.length; i++) {
+      if (this.#list[i][0] === name) value = value === null ? this.#list[i][1] : value + ", " + this.#list[i][1];
+    }
+    return value;
+  }
+  has(name) {
+    name = headerName(name);
+    for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] === name) return true;
+    return false;
+  }
+  getSetCookie() {
+    const found = [];
+    for (const [name, value] of this.#list) if (name === "set-cookie") push(found, value);
+    return found;
+  }
+  // #sorted joins the values of a name, all but those of set-cookie.
+  #sorted() {
+    const out = [];
+    const names = [];
+    for (const [name] of this.#list) if (!names.includes(name)) push(names, name);
+    sort(names);
+    for (const name of names) {
+      if (name === "set-cookie") for (const value of this.getSetCookie()) push(out, [name, value]);
+      else push(out, [name, this.get(name)]);
+    }
+    return out;
+  }
+  forEach(callback, self) { for (const [name, value] of this.#sorted()) apply(callback, self, [value, name, this]); }
+  *entries() { for (let i = 0, l; (l = this.#sorted()), i < l.length; i++) yield l[i]; }
+  *keys() { for (const [name] of this.entries()) yield name; }
+  *values() { for (const [, value] of this.entries()) yield value; }
+  [Symbol.for("nodejs.util.inspect.custom")](depth, options, inspect) {
+    const o = {};
+    for (const [name, value] of this.#sorted()) o[name] = hasOwn(o, name) ? [].concat(o[name], value) : value;
+    return "Headers " + inspect(o);
+  }
+}
+defineProperty(Headers.prototype, Symbol.iterator, { __proto__: null, value: Headers.prototype.entries, writable: true, configurable: true });
+tag(Headers, "Headers");
+
+// ---- bodies
+
+// extract returns a body and the content type that goes with it. Its fields: text,
+// bytes or stream, whichever it is; lazy makes the text when it is needed.
+function extract(value) {
+  if (value === null || value === undefined) return [null, null];
+  if (typeof value === "object") {
+    const bytes = bytesOf(value);
+    if (bytes !== undefined) return [body({ bytes: typedSlice(bytes) }), null];
+    const blobs = use("blob");
+    const data = blobs.blobBytes(value);
+    if (data !== undefined) return [body({ bytes: data }), value.type === "" ? null : value.type];
+    if (blobs.formEntries(value) !== undefined) {
+      const [bytes, type] = blobs.encodeForm(value);
+      return [body({ bytes }), type];
+    }
+    if (value instanceof use("url").URLSearchParams) return [body({ text: value.toString() }), "application/x-www-form-urlencoded;charset=UTF-8"];
+    const streams = use("streams");
+    if (streams.isStream(value)) {
+      if (value.locked || streams.isDisturbed(value)) throw new TypeError("the stream of the body was read already");
+      return [body({ stream: value }), null];
+    }
+    if (typeof value[Symbol.asyncIterator] === "function") return [body({ stream: streams.ReadableStream.from(value) }), null];
+  }
+  return [body({ text: toWellFormed(`${value}`) }), "text/plain;charset=UTF-8"];
+}
+
+const body = (source) => ({ __proto__: null, text: undefined, bytes: undefined, stream: undefined, lazy: undefined, ...source, used: false });
+
+function textOf(b) {
+  if (b.lazy !== undefined) {
+    b.text = b.lazy();
+    b.lazy = undefined;
+  }
+  return b.text;
+}
+
+// take marks a body as used.
+function take(b) {
+  if (b.used || b.stream !== undefined && (b.stream.locked || use("streams").isDisturbed(b.stream))) throw new TypeError("the body was read already: read a clone() of it, or keep what was read");
+  b.used = true;
+}
+
+async function bytesOfBody(b) {
+  if (b === null) return new Uint8Array(0);
+  take(b);
+  const text = textOf(b);
+  if (text !== undefined) return encode(text);
+  if (b.stream !== undefined) {
+    const [chunks, total] = await own(use("streams").collect(b.stream));
+    return use("blob").concat(chunks, total);
+  }
+  return typedSlice(b.bytes);
+}
+
+async function textOfBody(b) {
+  if (b === null) return "";
+  const text = textOf(b);
+  if (text !== undefined) {
+    take(b);
+    return stripBOM(text);
+  }
+  return stripBOM(decode(await own(bytesOfBody(b))));
+}
+
+let bodyOf;
+
+class Body {
+  #body; #headers;
+  constructor(b, headers) {
+    this.#body = b;
+    this.#headers = headers;
+  }
+  static { bodyOf = (o) => o.#body; }
+  get headers() { return this.#headers; }
+  get body() {
+    const b = this.#body;
+    if (b === null) return null;
+    if (b.stream === undefined) {
+      const { ReadableStream } = use("streams");
+      const { used, bytes } = b;
+      const text = textOf(b);
+      b.text = b.bytes = undefined; // from here on the stream is the body
+      b.stream = new ReadableStream({
+        type: "bytes",
+        pull(c) {
+          const data = text !== undefined ? encode(text) : bytes;
+          if (!used && typedLength(data) > 0) c.enqueue(data);
+          c.close();
+        },
+      });
+    }
+    return b.stream;
+  }
+  get bodyUsed() {
+    const b = this.#body;
+    return b !== null && (b.used || b.stream !== undefined && use("streams").isDisturbed(b.stream));
+  }
+  text() { return textOfBody(this.#body); }
+  async json() { return parse(await own(textOfBody(this.#body))); }
+  bytes() { return bytesOfBody(this.#body); }
+  async arrayBuffer() { return (await own(bytesOfBody(this.#body))).buffer; }
+  async blob() { return new (use("blob").Blob)([await own(bytesOfBody(this.#body))], { type: this.#headers.get("content-type") ?? "" }); }
+  async formData() {
+    const type = this.#headers.get("content-type") ?? "";
+    return use("blob").decodeForm(await own(bytesOfBody(this.#body)), type);
+  }
+}
+tag(Body, "Body");
+
+function cloneBody(b) {
+  if (b === null) return null;
+  if (b.used || b.stream !== undefined && (b.stream.locked || use("streams").isDisturbed(b.stream))) throw new TypeError("the body was read already: clone before reading");
+  if (b.stream !== undefined) {
+    const [one, two] = b.stream.tee();
+    b.stream = one;
+    return body({ stream: two });
+  }
+  return body({ text: textOf(b), bytes: b.bytes });
+}
+
+// ---- Request
+
+const normalized = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
+const fromEvent = Symbol();
+
+class Request extends Body {
+  #method; #url; #signal; #redirect;
+  constructor(input, init) {
+    if (init?.[fromEvent] === true) {
+      super(input.body, input.headers);
+      this.#method = input.method;
+      this.#url = input.url; // a function, until somebody asks
+      this.#redirect = "follow";
+      return;
+    }
+    if (arguments.length === 0) throw new TypeError("Request takes a URL or a Request");
+    init ??= {};
+    const from = typeof input === "object" && input !== null && #method in input ? input : undefined;
+    let url;
+    if (from === undefined) {
+      const u = new (use("url").URL)(input);
+      if (u.username !== "" || u.password !== "") throw new TypeError("a Request takes no user name and password in its URL: use an authorization header");
+      url = u.href;
+    } else url = from.url;
+    let method = init.method === undefined ? from?.method ?? "GET" : `${init.method}`;
+    if (test(token, method) === null) throw new TypeError(`"${strSlice(method, 0, 40)}" is not a valid method`);
+    if (normalized.includes(toUpperCase(method))) method = toUpperCase(method);
+    if (/^(connect|trace|track)$/i.test(method)) throw new TypeError(`the method ${method} is not allowed`);
+    const redirect = init.redirect === undefined ? from?.redirect ?? "follow" : `${init.redirect}`;
+    if (redirect !== "follow" && redirect !== "manual" && redirect !== "error") throw new TypeError(`redirect is ${redirect}: use follow, manual or error`);
+    const signal = init.signal === undefined ? from?.signal : init.signal === null ? undefined : init.signal;
+    if (signal !== undefined && !use("events").isSignal(signal)) throw new TypeError("signal must be an AbortSignal");
+    const headers = new Headers(init.headers ?? from?.headers);
+    let b = null;
+    if (init.body !== undefined && init.body !== null) {
+      if (method === "GET" || method === "HEAD") throw new TypeError(`a ${method} request has no body`);
+      const [extracted, type] = extract(init.body);
+      b = extracted;
+      if (type !== null && !headers.has("content-type")) headers.set("content-type", type);
+    } else if (from !== undefined && init.body === undefined && bodyOf(from) !== null) {
+      const old = bodyOf(from);
+      take(old);
+      b = { __proto__: null, ...old, used: false };
+    }
+    super(b, headers);
+    this.#method = method;
+    this.#url = url;
+    this.#redirect = redirect;
+    this.#signal = signal;
+  }
+  get method() { return this.#method; }
+  get url() {
+    if (typeof this.#url === "function") this.#url = this.#url();
+    return this.#url;
+  }
+  get signal() { return (this.#signal ??= new (use("events").AbortController)().signal); }
+  get redirect() { return this.#redirect; }
+  get credentials() { return "same-origin"; }
+  get mode() { return "cors"; }
+  get cache() { return "default"; }
+  get referrer() { return "about:client"; }
+  get referrerPolicy() { return ""; }
+  get integrity() { return ""; }
+  get keepalive() { return false; }
+  get duplex() { return "half"; }
+  clone() {
+    const r = new Request({ method: this.#method, url: this.#url, headers: new Headers(this.headers), body: cloneBody(bodyOf(this)) }, { [fromEvent]: true });
+    r.#redirect = this.#redirect;
+    r.#signal = this.#signal;
+    return r;
+  }
+  [Symbol.for("nodejs.util.inspect.custom")](depth, options, inspect) {
+    const { method, url, headers } = this;
+    return "Request " + inspect({ method, url, headers });
+  }
+}
+tag(Request, "Request");
+
+// requestOf makes the Request of an event. One of a call by HTTP is the call as it
+// came; any other trigger is a POST with the event as its JSON.
+export function requestOf(event, text) {
+  const headers = new Headers();
+  if (event.trigger !== "http") {
+    push(listOf(headers), ["content-type", "application/json"]);
+    return new Request({ method: "POST", url: `http://localhost/${host.call.function}`, headers, body: body({ text }) }, { [fromEvent]: true });
+  }
+  const names = keys(event.headers);
+  for (let i = 0; i < names.length; i++) push(listOf(headers), [toLowerCase(names[i]), `${event.headers[names[i]]}`]);
+  let b = null;
+  if (event.body !== null) {
+    if (event.is_base64 === true && hasOwn(event, "is_base64")) b = body({ bytes: fromBase64(event.body) });
+    else b = body({ lazy: () => rawBody(text) });
+  }
+  const url = () => {
+    const scheme = headers.get("x-forwarded-proto") === "https" ? "https" : "http";
+    let query = "";
+    const params = [];
+    for (const name of keys(event.query)) {
+      const value = event.query[name];
+      if (isArray(value)) for (let i = 0; i < value.length; i++) push(params, [name, value[i]]);
+      else push(params, [name, value]);
+    }
+    if (params.length > 0) query = "?" + ask("form_encode", stringify(params));
+    const { URL } = use("url");
+    const host = headers.get("host") ?? "localhost";
+    return (URL.parse(`${scheme}://${host}${event.path}${query}`) ?? new URL(`http://localhost${event.path}${query}`)).href;
+  };
+  return new Request({ method: event.method, url, headers, body: b }, { [fromEvent]: true });
+}
+
+// ---- Response
+
+const empty = (status) => status === 101 || status === 103 || status === 204 || status === 205 || status === 304;
+const made = Symbol();
+
+class Response extends Body {
+  #status; #statusText; #type = "default"; #url = ""; #redirected = false;
+  constructor(value = null, init) {
+    if (init?.[made] !== undefined) {
+      const m = init[made];
+      super(value, m.headers);
+      this.#status = m.status;
+      this.#statusText = m.statusText ?? "";
+      this.#type = m.type ?? "default";
+      this.#url = m.url ?? "";
+      this.#redirected = m.redirected ?? false;
+      return;
+    }
+    init ??= {};
+    const status = init.status === undefined ? 200 : +init.status & 0xffff;
+    if (!(status >= 200 && status <= 599)) throw new RangeError(`the status of a Response must be from 200 to 599, not ${init.status}`);
+    const statusText = init.statusText === undefined ? "" : `${init.statusText}`;
+    if (test(/[^\t\x20-\x7e\x80-\xff]/, statusText) !== null) throw new TypeError("statusText is not valid");
+    const headers = new Headers(init.headers);
+    const [b, type] = extract(value);
+    if (b !== null) {
+      if (empty(status)) throw new TypeError(`a Response with status ${status} has no body`);
+      if (type !== null && !headers.has("content-type")) headers.append("content-type", type);
+    }
+    super(b, headers);
+    this.#status = status;
+    this.#statusText = statusText;
+  }
+  static error() { return new Response(null, { [made]: { status: 0, type: "error", headers: lock(new Headers()) } }); }
+  static json(data, init) {
+    const text = stringify(data);
+    if (text === undefined) throw new TypeError("this value cannot be written as JSON");
+    const r = new Response(text, init);
+    if (!new Headers(init?.headers).has("content-type")) r.headers.set("content-type", "application/json");
+    return r;
+  }
+  static redirect(url, status = 302) {
+    const href = new (use("url").URL)(url).href;
+    if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError(`${status} is no status of a redirect`);
+    return new Response(null, { [made]: { status, headers: lock(new Headers([["location", href]])) } });
+  }
+  get status() { return this.#status; }
+  get statusText() { return this.#statusText; }
+  get ok() { return this.#status >= 200 && this.#status <= 299; }
+  get type() { return this.#type; }
+  get url() { return this.#url; }
+  get redirected() { return this.#redirected; }
+  clone() {
+    return new Response(cloneBody(bodyOf(this)), { [made]: { status: this.#status, statusText: this.#statusText, type: this.#type, url: this.#url, redirected: this.#redirected, headers: new Headers(this.headers) } });
+  }
+  static internals = (v) => #status in v;
+  [Symbol.for("nodejs.util.inspect.custom")](depth, options, inspect) {
+    const { status, statusText, headers, bodyUsed, ok, url } = this;
+    return "Response " + inspect({ status, statusText, headers, bodyUsed, ok, url });
+  }
+}
+export const isResponse = Response.internals;
+delete Response.internals;
+tag(Response, "Response");
+
+const textual = /^(text\/|application\/([\w.+-]*[+])?(json|xml|javascript|x-www-form-urlencoded|graphql|yaml|x-ndjson)\b|image\/svg)/i;
+
+// resultOf writes a Response as the result of the function.
+export function resultOf(response) {
+  const b = bodyOf(response);
+  if (response.status === 0) throw new TypeError("the function returned Response.error(): return a Response with a status from 200 to 599");
+  const out = { __proto__: null, statusCode: response.status, headers: { __proto__: null } };
+  for (const [name, value] of listOf(response.headers)) {
+    const old = out.headers[name];
+    if (old === undefined) out.headers[name] = value;
+    else if (name !== "set-cookie") out.headers[name] = `${old}, ${value}`;
+    else out.headers[name] = isArray(old) ? [...old, value] : [old, value];
+  }
+  if (b === null) return stringify(out);
+  const text = b.used ? undefined : textOf(b);
+  if (text !== undefined) {
+    take(b);
+    out.body = text;
+    return stringify(out);
+  }
+  return then(own(bytesOfBody(b)), (bytes) => {
+    const type = response.headers.get("content-type");
+    if (type !== null && test(textual, type) !== null) {
+      try {
+        out.body = ask("utf8_decode", bytes, "fatal");
+        return stringify(out);
+      } catch { /* it is not what it says */ }
+    }
+    out.body = toBase64(bytes);
+    out.is_base64 = true;
+    // Without a type the host would take it for a download; so do browsers.
+    return stringify(out);
+  });
+}
+
+// ---- fetch
+
+async function send(request) {
+  const { signal } = request;
+  if (signal.aborted) throw signal.reason;
+  const { url, method, redirect } = request;
+  if (!strStartsWith(url, "http://") && !strStartsWith(url, "https://")) throw new TypeError(`fetch of ${strSlice(url, 0, 40)} is not possible: use http or https`);
+  const headers = { __proto__: null };
+  for (const [name, value] of listOf(request.headers)) headers[name] = headers[name] === undefined ? value : `${headers[name]}${name === "cookie" ? "; " : ", "}${value}`;
+  const message = { __proto__: null, method, url, headers, redirect };
+  const b = bodyOf(request);
+  if (b !== null) {
+    const text = textOf(b);
+    if (text !== undefined) {
+      take(b);
+      message.body = text;
+    } else {
+      message.body = toBase64(await own(bytesOfBody(b)));
+      message.is_base64 = true;
+    }
+  }
+  const answer = await own(withSignal(host.send("http_fetch", message), signal));
+  const head = new Headers();
+  const list = listOf(head);
+  const names = keys(answer.headers);
+  const cookies = hasOwn(answer, "cookies") ? answer.cookies : undefined;
+  for (let i = 0; i < names.length; i++) {
+    if (names[i] === "set-cookie" && cookies !== undefined) continue;
+    push(list, [names[i], answer.headers[names[i]]]);
+  }
+  if (cookies !== undefined) for (let i = 0; i < cookies.length; i++) push(list, ["set-cookie", cookies[i]]);
+  const { status } = answer;
+  const none = empty(status) || method === "HEAD";
+  const source = none ? null : answer.is_base64 === true ? body({ bytes: fromBase64(answer.body) }) : body({ text: answer.body });
+  return new Response(source, { [made]: { status, statusText: reasons[status] ?? "", type: "basic", url: answer.url, redirected: answer.url !== url, headers: lock(head) } });
+}
+
+const reasons = { __proto__: null };
+for (const line of "200 OK,201 Created,202 Accepted,204 No Content,206 Partial Content,301 Moved Permanently,302 Found,303 See Other,304 Not Modified,307 Temporary Redirect,308 Permanent Redirect,400 Bad Request,401 Unauthorized,403 Forbidden,404 Not Found,405 Method Not Allowed,409 Conflict,410 Gone,413 Payload Too Large,422 Unprocessable Entity,429 Too Many Requests,500 Internal Server Error,502 Bad Gateway,503 Service Unavailable,504 Gateway Timeout".split(",")) reasons[line.slice(0, 3)] = line.slice(4);
+
+// withSignal ends a wait early. The host finishes what it began.
+function withSignal(promise, signal) {
+  const { onAbort, offAbort } = use("events");
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    onAbort(signal, stop);
+    then(own(promise), (v) => {
+      offAbort(signal, stop);
+      resolve(v);
+    }, (error) => {
+      offAbort(signal, stop);
+      // fetch rejects with a TypeError; code and message stay the host's.
+      try {
+        setPrototypeOf(error, TypeError.prototype);
+      } catch { /* as it is */ }
+      reject(error);
+    });
+  });
+}
+
+export function fetch(input, init) {
+  try {
+    return send(new Request(input, init));
+  } catch (error) {
+    return rejected(error);
+  }
+}
+
+export { Headers, Request, Response };

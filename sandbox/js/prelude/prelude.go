@@ -1,0 +1,100 @@
+// Package prelude is what a JavaScript function finds around it: the web platform's
+// APIs, db, env, and the dispatcher that calls its handler. The JavaScript half is
+// in core (in the image of every function) and parts (only where it is used); the
+// Go half answers what JavaScript asks the host for synchronously, such as URLs and
+// cryptography.
+//
+// Neither half is trusted: JavaScript of ours runs beside the user's, inside the
+// sandbox, with the user's authority and no more. Ask therefore checks and bounds
+// every argument as if the user had made the call.
+package prelude
+
+import (
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/evanw/esbuild/pkg/api"
+)
+
+//go:embed core parts
+var files embed.FS
+
+// Source returns the prelude: the text of a function expression,
+// (function (host, bundle) {...}), to be evaluated as a script before the user's
+// code and called once with the host object and the text of the user's code. The
+// text decides only which parts are loaded at once.
+//
+// The result is the same at every call, so that a compiled form of it can be kept.
+var Source = sync.OnceValues(build)
+
+func build() (string, error) {
+	core, err := bundle("core/index.js", api.BuildOptions{Format: api.FormatIIFE, GlobalName: "runnel"}, false)
+	if err != nil {
+		return "", err
+	}
+	sources := make(map[string]string)
+	entries, err := files.ReadDir("parts")
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		name := strings.TrimSuffix(e.Name(), ".js")
+		if sources[name], err = bundle("parts/"+e.Name(), api.BuildOptions{Format: api.FormatCommonJS}, true); err != nil {
+			return "", err
+		}
+	}
+	parts, err := json.Marshal(sources)
+	return "(function (host, bundle) {\n" + core + "runnel.install(host, bundle, " + string(parts) + ");\n})", err
+}
+
+// bundle makes one script of an embedded file and what it imports. The imports of
+// a part stay calls of require, because core and the other parts are shared.
+func bundle(entry string, options api.BuildOptions, external bool) (string, error) {
+	options.EntryPoints = []string{entry}
+	options.Bundle = true
+	options.Write = false
+	options.MinifyWhitespace, options.MinifyIdentifiers, options.MinifySyntax = true, true, true
+	options.KeepNames = false
+	options.Target = api.ES2023
+	options.Charset = api.CharsetASCII
+	options.LegalComments = api.LegalCommentsNone
+	options.LogLevel = api.LogLevelSilent
+	options.Plugins = []api.Plugin{{Name: "embedded", Setup: func(b api.PluginBuild) {
+		b.OnResolve(api.OnResolveOptions{Filter: ".*"}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			if a.Kind == api.ResolveEntryPoint {
+				return api.OnResolveResult{Path: a.Path, Namespace: "prelude"}, nil
+			}
+			if !external {
+				return api.OnResolveResult{Path: path.Join(path.Dir(a.Importer), a.Path), Namespace: "prelude"}, nil
+			}
+			name := a.Path
+			if strings.HasPrefix(name, "./") { // another part
+				name = strings.TrimSuffix(path.Base(name), ".js")
+			}
+			return api.OnResolveResult{Path: name, External: true}, nil
+		})
+		b.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: "prelude"}, func(a api.OnLoadArgs) (api.OnLoadResult, error) {
+			text, err := files.ReadFile(a.Path)
+			contents := string(text)
+			return api.OnLoadResult{Contents: &contents, Loader: api.LoaderJS}, err
+		})
+	}}}
+	r := api.Build(options)
+	if len(r.Errors) > 0 {
+		var all []error
+		for _, m := range r.Errors {
+			if m.Location != nil {
+				all = append(all, fmt.Errorf("%s:%d: %s", m.Location.File, m.Location.Line, m.Text))
+			} else {
+				all = append(all, errors.New(m.Text))
+			}
+		}
+		return "", errors.Join(all...)
+	}
+	return string(r.OutputFiles[0].Contents), nil
+}
