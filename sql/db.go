@@ -46,7 +46,7 @@ type Options struct {
 // Open connects to a database that Migrate has been run on. It fails with
 // CodeUnavailable when the database cannot be reached now.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
-	pool, err := connect(ctx, url, o)
+	pool, err := connect(ctx, url, o, hurry(statementLimit))
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	return db, nil
 }
 
-func connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
+func connect(ctx context.Context, url string, o Options, more ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// The cause would quote the url, and with it the password.
@@ -76,6 +76,9 @@ func connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 			_, err := c.Exec(ctx, `SET plan_cache_mode = force_generic_plan`)
 			return err
 		}
+	}
+	for _, set := range more {
+		set(config)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

@@ -18,10 +18,14 @@ const (
 
 // fault turns what a statement failed with into an Error that says whether the
 // database could be reached. The database's own text stays in the cause: it may
-// quote data. A context's end is passed on as it is.
+// quote data. A cancellation is passed on as it is; a time limit, the caller's or
+// our own, is a database that did not answer.
 func fault(doing string, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || errors.Is(err, context.Canceled) {
 		return err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return runnel.Errorf(runnel.CodeUnavailable, "%s: the database did not answer in time: try again", doing).Because(err)
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
