@@ -96,7 +96,7 @@ func (w *Worker) run(ctx context.Context, task sql.Task, env map[string]string, 
 	if out.Duration == 0 {
 		return out, err // refused before the guest began
 	}
-	started := time.Now().Add(-out.Duration)
+	started := w.clock.now().Add(-out.Duration)
 	row.StartedAt = &started
 	row.DurationMS = float64(out.Duration) / float64(time.Millisecond)
 	row.QueueMS = max(0, float64(started.Sub(job.ScheduledAt))/float64(time.Millisecond))
@@ -106,8 +106,11 @@ func (w *Worker) run(ctx context.Context, task sql.Task, env map[string]string, 
 // outcome turns what happened into the settlement: what is kept is redacted
 // here, and nowhere later.
 func (w *Worker) outcome(job *river.Job[Args], task sql.Task, row runnel.Invocation, out sandbox.Outcome, err error, hide *redact.Redactor) *sql.Settlement {
-	row.FinishedAt = time.Now()
+	row.FinishedAt = w.clock.now()
 	row.Logs = redactLogs(hide, out.Logs)
+	for i := range row.Logs {
+		row.Logs[i].T = w.clock.at(row.Logs[i].T)
+	}
 	s := &sql.Settlement{JobID: job.ID, Attempt: job.Attempt, Respond: task.Respond, State: sql.StateCompleted}
 	if err == nil {
 		row.Status = runnel.StatusSuccess

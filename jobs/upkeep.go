@@ -31,9 +31,10 @@ func (w *Worker) beat() {
 		case <-w.life.Done():
 			return
 		case <-ticker.C:
+		case <-w.lease.wanted:
 		}
 		ctx, cancel := context.WithTimeout(w.life, heartbeatInterval)
-		err := w.db.Heartbeat(ctx, w.cfg.ID)
+		seen, err := w.heartbeat(ctx)
 		now := time.Now()
 		switch {
 		case w.life.Err() != nil:
@@ -44,12 +45,24 @@ func (w *Worker) beat() {
 				steadySince = now
 			}
 			last = now
+			w.giveBackStrays(ctx, seen.Add(-strayAfter))
 			if now.Sub(steadySince) >= silentAfter {
 				w.sweepLost(ctx)
 			}
 		}
 		cancel()
 	}
+}
+
+// heartbeat renews the lease and learns how wrong this machine's clock is.
+func (w *Worker) heartbeat(ctx context.Context) (seen time.Time, err error) {
+	asked := time.Now()
+	seen, err = w.db.Heartbeat(ctx, w.cfg.ID)
+	if err == nil {
+		w.lease.renew(asked)
+		w.clock.set(seen, asked, time.Now())
+	}
+	return seen, err
 }
 
 func (w *Worker) sweepLost(ctx context.Context) {

@@ -62,6 +62,10 @@ type Worker struct {
 	life context.Context
 	end  context.CancelFunc
 
+	lease *lease
+	clock clock
+	taken *taken
+
 	runEnded  chan struct{} // a run of a schedule has been settled
 	commands  chan string   // to River, in place of its control channel
 	runningMu sync.Mutex
@@ -88,6 +92,7 @@ func NewWorker(db *sql.DB, rt *sandbox.Runtime, cfg WorkerConfig) (*Worker, erro
 	w := &Worker{cfg: cfg, log: cfg.Logger, met: cfg.Metrics, db: db, sandbox: rt, egress: egress.New()}
 	w.commands, w.running = make(chan string), map[int64]struct{}{}
 	w.runEnded = make(chan struct{}, 1)
+	w.lease, w.taken = newLease(), newTaken()
 	w.loads = batch.New(maxLoadBatch, w.loadBatch)
 	w.settler = newSettler(db, w.log, w.met)
 	w.interrupted, w.interrupt = context.WithCancelCause(context.Background())
@@ -116,7 +121,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	}
 	// The heartbeat comes before the first job, or a sweep elsewhere would take
 	// this worker for silent.
-	if err := w.db.Heartbeat(ctx, w.cfg.ID); err != nil {
+	if _, err := w.heartbeat(ctx); err != nil {
 		return fmt.Errorf("worker: first heartbeat: %w", err)
 	}
 	if err := w.db.EnsurePartitions(ctx, partitionsAhead); err != nil {
@@ -177,6 +182,14 @@ func (w *Worker) Stop(ctx context.Context) error {
 // work is River's entry. It returns errSettled for every job it has settled, so
 // that River writes nothing itself.
 func (w *Worker) work(ctx context.Context, job *river.Job[Args]) error {
+	ended, ok := w.taken.begin(job)
+	if !ok {
+		return errSettled // it was given back
+	}
+	defer ended()
+	if w.lease.over() {
+		return w.handBack(job)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(w.interrupted, func() { cancel(errStopped) })()
@@ -186,6 +199,7 @@ func (w *Worker) work(ctx context.Context, job *river.Job[Args]) error {
 	if err != nil {
 		return w.handBack(job)
 	}
+	failpoint("ran")
 	if err := w.settler.settle(w.life, s); err != nil {
 		w.log.Error("an attempt could not be settled before the worker ended; it will be settled as lost",
 			"invocation", job.Args.ID, "attempt", job.Attempt, "error", err)

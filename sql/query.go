@@ -40,6 +40,8 @@ var (
 	controlSQL string
 	//go:embed query/heartbeat.sql
 	heartbeatSQL string
+	//go:embed query/strays.sql
+	straysSQL string
 	//go:embed query/lost.sql
 	lostSQL string
 

@@ -3,14 +3,38 @@ package sql
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// Heartbeat says that a worker is alive. The name must be its River client's id:
-// that is what jobs are attempted by. Call it before the worker takes its first
-// job, then several times within the silence that Lost is called with.
-func (db *DB) Heartbeat(ctx context.Context, worker string) error {
-	_, err := db.pool.Exec(ctx, heartbeatSQL, worker)
-	return fault("heartbeat", err)
+// Heartbeat says that a worker is alive, and answers the database's time. The name
+// must be its River client's id: that is what jobs are attempted by. Call it before
+// the worker takes its first job, then several times within the silence that Lost
+// is called with.
+func (db *DB) Heartbeat(ctx context.Context, worker string) (now time.Time, err error) {
+	err = db.pool.QueryRow(ctx, heartbeatSQL, worker).Scan(&now)
+	return now, fault("heartbeat", err)
+}
+
+// Taken is a running job as its worker took it. Each fetch has a time of its own,
+// so it also tells two fetches of the same attempt apart.
+type Taken struct {
+	Job        int64
+	Attempt    int
+	At         time.Time // by the database's clock
+	Invocation string
+}
+
+// Strays are the running jobs that a worker took before a time, by the database's
+// clock. One that the worker does not know of is a stray: the fetch was committed
+// and its answer was lost. HandBack gives it back.
+func (db *DB) Strays(ctx context.Context, worker string, before time.Time) ([]Taken, error) {
+	rows, err := db.pool.Query(ctx, straysSQL, worker, before)
+	if err != nil {
+		return nil, fault("look for strays", err)
+	}
+	taken, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Taken])
+	return taken, fault("look for strays", err)
 }
 
 // Retire says that a worker has stopped and has no job left.

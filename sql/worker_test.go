@@ -22,7 +22,7 @@ func TestFUNC_E1_LostWorker(t *testing.T) {
 	b.deploy("once", runnel.Config{})
 	b.deploy("twice", runnel.Config{MaxAttempts: ptr(2)})
 	for _, worker := range []string{"dead", "alive"} {
-		if err := b.db.Heartbeat(t.Context(), worker); err != nil {
+		if _, err := b.db.Heartbeat(t.Context(), worker); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,14 +98,14 @@ func TestWorkers_LiveAndRetired(t *testing.T) {
 	}
 	live(0)
 	for range 2 {
-		if err := b.db.Heartbeat(t.Context(), "w"); err != nil {
+		if _, err := b.db.Heartbeat(t.Context(), "w"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	live(1)
 	b.exec(`UPDATE runnel.workers SET seen_at = now() - interval '2 minutes'`)
 	live(0)
-	if err := b.db.Heartbeat(t.Context(), "w"); err != nil {
+	if _, err := b.db.Heartbeat(t.Context(), "w"); err != nil {
 		t.Fatal(err)
 	}
 	live(1)
