@@ -37,7 +37,11 @@ func (s *settler) write(ctx context.Context, items []*sql.Settlement) ([]bool, e
 	for i, it := range items {
 		batch[i] = *it
 	}
-	return s.db.Settle(ctx, batch)
+	settled, err := s.db.Settle(ctx, batch)
+	if err == nil {
+		failpoint("settled")
+	}
+	return settled, err
 }
 
 // settle returns when the attempt's outcome has committed, or when the fence

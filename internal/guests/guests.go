@@ -150,14 +150,7 @@ func Sleep(milliseconds int64) []byte {
 	poll := m.ImportFunc("wasi_snapshot_preview1", "poll_oneoff", m.Type(w.Types(w.I32, w.I32, w.I32, w.I32), w.Types(w.I32)))
 	write := m.ImportFunc("wasi_snapshot_preview1", "fd_write", m.Type(w.Types(w.I32, w.I32, w.I32, w.I32), w.Types(w.I32)))
 	m.Memory(1)
-	// One subscription at 256: tag 0 (clock) at +8, clock id 1 (monotonic) at
-	// +16, timeout in nanoseconds at +24, flags 0 (relative) at +40.
-	clock := make([]byte, 48)
-	clock[16] = 1
-	for i, ns := 0, uint64(milliseconds)*1e6; i < 8; i++ {
-		clock[24+i] = byte(ns >> (8 * i))
-	}
-	m.Data(256, clock)
+	m.Data(256, relativeClock(milliseconds))
 	m.Data(64, []byte("true"))
 	start := m.Func(m.Type(nil, nil), nil, w.Body().
 		I32Const(256).I32Const(512).I32Const(1).I32Const(768).Call(poll).Op(w.Drop).

@@ -17,13 +17,6 @@ func QueryAndTrap(sql, params string) []byte { return query(sql, params, true) }
 
 func query(sql, params string, trap bool) []byte {
 	return reactor(func(m *w.Module) *w.Code {
-		i32s := func(n int) []byte {
-			types := make([]byte, n)
-			for i := range types {
-				types[i] = w.I32
-			}
-			return types
-		}
 		query := m.ImportFunc("runnel", "db_query", m.Type(i32s(4), i32s(1)))
 		read := m.ImportFunc("runnel", "result_read", m.Type(i32s(2), i32s(1)))
 		m.Data(queryAt, []byte(sql+params))
