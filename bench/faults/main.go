@@ -1,0 +1,146 @@
+// Command faults breaks a real deployment of Runnel in the ways that deployments
+// break, and lays the ledgers side by side afterwards: what was enqueued, what
+// ran, what was logged, what River says.
+//
+//	go run ./bench/faults              all rows, about 25 minutes; writes docs/FAULTS.md
+//	go run ./bench/faults -rows killed those whose name matches
+//	go run ./bench/faults -brief       smaller, for a look
+//
+// Each row has a Postgres cluster of its own (package internal/localpg), the real
+// binaries, and clients of all four triggers that remember what they sent. A row
+// is kept when nothing is lost, duplicated or unaccounted for, audit.sql says what
+// that means. As root it can also mount a small disk for the row that fills it,
+// in a mount namespace of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"syscall"
+	"time"
+)
+
+// runLimit ends the whole run.
+const runLimit = 30 * time.Minute
+
+const inside = "RUNNEL_FAULTS_INSIDE"
+
+func main() {
+	if os.Getuid() == 0 && os.Getenv(inside) == "" {
+		os.Exit(isolated())
+	}
+	which := flag.String("rows", ".", "run the rows whose name matches this `regexp`")
+	list := flag.Bool("list", false, "list the rows and stop")
+	small := flag.Bool("brief", false, "fewer invocations, shorter rows")
+	page := flag.String("page", "", "write the report to this `file`")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, runLimit, errors.New("the run took longer than "+runLimit.String()))
+	defer cancel()
+	match, err := regexp.Compile("(?i)" + *which)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	s := full
+	if *small {
+		s = brief
+	}
+	if err := run(ctx, match, s, *list, *page); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// isolated runs this program again where its mounts are nobody else's.
+func isolated() int {
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	cmd := exec.Command(self, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
+	if cmd.Start() != nil { // no namespaces here: then without
+		cmd.SysProcAttr.Unshareflags = 0
+		cmd.Process = nil
+		if err := cmd.Start(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for s := range signals {
+			_ = cmd.Process.Signal(s)
+		}
+	}()
+	_ = cmd.Wait()
+	return cmd.ProcessState.ExitCode()
+}
+
+func run(ctx context.Context, match *regexp.Regexp, s scale, list bool, page string) error {
+	dir, err := os.MkdirTemp("", "runnel-faults-bin-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	p := &programs{dir: dir}
+	var seen []outcome
+	failed := 0
+	for _, r := range rows() {
+		if !match.MatchString(r.name) {
+			continue
+		}
+		if list {
+			fmt.Println(r.name)
+			continue
+		}
+		begun := time.Now()
+		o := r.run(ctx, p, s)
+		seen = append(seen, o)
+		fmt.Print(o.text(time.Since(begun)))
+		var skipped skip
+		if !o.ok() && !errors.As(o.err, &skipped) {
+			failed++
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if page != "" && len(seen) > 0 {
+		if err := writePage(page, seen); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d rows were not kept", failed, len(seen))
+	}
+	return context.Cause(ctx)
+}
+
+// text is the outcome for a terminal.
+func (o outcome) text(took time.Duration) string {
+	s := fmt.Sprintf("%s (%s)\n", o.name, took.Round(time.Second))
+	if o.err != nil {
+		return s + "  " + o.err.Error() + "\n"
+	}
+	s += fmt.Sprintf("  lost / duplicated / unaccounted = %s; %d over the fault, %d in all, %d runs\n", o.audit.verdict(), o.inFlight, o.audit.enqueued, o.audit.ran)
+	s += fmt.Sprintf("  all accounted for after %s; a call answered after %s; callers waited %s, at most %s\n",
+		o.settled.Round(10*time.Millisecond), o.answered.Round(10*time.Millisecond), o.median.Round(time.Millisecond), o.longest.Round(time.Millisecond))
+	s += fmt.Sprintf("  rows: %s\n  HTTP: %s\n", o.audit.rows, o.audit.answers)
+	for _, n := range o.notes {
+		s += "  " + n + "\n"
+	}
+	return s + o.audit.details()
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// steadyRows is how many attempts are logged before anything is broken.
+	steadyRows = 100
+	// wantedInFlight is how many invocations a fault has to meet.
+	wantedInFlight = 2000
+	burstSize      = 1200
+	// settleLimit is how long everything may take to be accounted for.
+	settleLimit = 2 * time.Minute
+)
+
+// row is one fault: what is promised, how it is brought about, what may be left
+// open.
+type row struct {
+	name     string
+	promised string
+	set      string   // of programs; "": released
+	workers  int      // 0: 2
+	env      []string // of the workers
+	options  auditOptions
+	// prepare runs before anything is started, arm after everything has been
+	// deployed and before the load.
+	prepare, arm func(context.Context, *bed) error
+	// fault breaks something and returns when it is repaired.
+	fault func(context.Context, *bed) error
+	// own replaces burst and load where the row makes its own.
+	own bool
+}
+
+// outcome is what was seen of a row.
+type outcome struct {
+	row
+	audit    audit
+	inFlight int           // invocations that the fault met
+	settled  time.Duration // from the repair until all that was enqueued before it was accounted for
+	answered time.Duration // from the repair until a call made after it was answered; 0: not measured
+	median   time.Duration // what answered callers waited
+	longest  time.Duration
+	notes    []string
+	err      error
+}
+
+func (o outcome) ok() bool { return o.err == nil && len(o.audit.findings) == 0 }
+
+// run brings up a deployment, breaks it, and lays the ledgers side by side.
+func (r row) run(ctx context.Context, p *programs, scale scale) (o outcome) {
+	o.row = r
+	b, err := newBed(ctx, p)
+	if err != nil {
+		o.err = err
+		return o
+	}
+	defer b.close()
+	b.scale = scale
+	defer func() {
+		o.notes = b.notes
+		if o.err != nil {
+			o.err = fmt.Errorf("%w\n%s", o.err, b.outputs())
+		}
+	}()
+	if r.set != "" {
+		b.set = r.set
+	}
+	o.err = r.drive(ctx, b, &o)
+	return o
+}
+
+func (r row) drive(ctx context.Context, b *bed, o *outcome) error {
+	if r.prepare != nil {
+		if err := r.prepare(ctx, b); err != nil {
+			return err
+		}
+	}
+	workers := r.workers
+	if workers == 0 {
+		workers = 2
+	}
+	b.unrecorded = r.options.unrecorded
+	if err := b.deploy(ctx, workers, r.env...); err != nil {
+		return err
+	}
+	if r.arm != nil {
+		if err := r.arm(ctx, b); err != nil {
+			return err
+		}
+	}
+	if !r.own {
+		if err := b.schedules(ctx, "allow"); err != nil {
+			return err
+		}
+		b.load.start(ctx)
+		if err := b.eventually(ctx, time.Minute, "a steady load", func() bool {
+			n, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.function_invocations`)
+			return err == nil && n >= steadyRows
+		}); err != nil {
+			return err
+		}
+		if err := b.load.burst(ctx, b.scale.burst); err != nil {
+			return err
+		}
+	}
+	waiting, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.river_job WHERE finalized_at IS NULL`)
+	if err != nil {
+		return err
+	}
+	began, err := ask[time.Time](ctx, b, `SELECT clock_timestamp()`)
+	if err != nil {
+		return err
+	}
+	if err := r.fault(ctx, b); err != nil {
+		return err
+	}
+	if o.settled, err = b.accounted(ctx); err != nil {
+		return err
+	}
+	met := func() (int, error) {
+		since, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.invocation_events WHERE created_at >= $1`, began)
+		return waiting + since, err
+	}
+	err = b.eventually(ctx, settleLimit, fmt.Sprintf("%d invocations over the fault", b.scale.inFlight), func() bool {
+		o.inFlight, err = met()
+		return err != nil || o.inFlight >= b.scale.inFlight
+	})
+	if err != nil {
+		return err
+	}
+	o.answered = b.load.answeredAfter()
+	b.load.halt()
+	o.median, o.longest = b.load.waits()
+	if _, err := b.pool.Exec(ctx, `UPDATE runnel.schedules SET enabled = false`); err != nil {
+		return err
+	}
+	if !r.options.unfinished {
+		// Not an error: what does not finish is the audit's to name.
+		_ = b.eventually(ctx, settleLimit, "every job is finished", func() bool {
+			n, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.river_job WHERE finalized_at IS NULL`)
+			return err == nil && n == 0
+		})
+	}
+	if err := b.load.store(ctx, b.pool); err != nil {
+		return err
+	}
+	o.audit, err = newAudit(ctx, b.pool, r.options)
+	return err
+}
+
+// accounted waits until everything that has been enqueued so far has ended and
+// tells how long that took, at most settleLimit.
+func (b *bed) accounted(ctx context.Context) (time.Duration, error) {
+	repaired := time.Now()
+	b.load.awaitAnswer()
+	until, err := ask[time.Time](ctx, b, `SELECT clock_timestamp()`)
+	if err != nil {
+		return 0, err
+	}
+	err = b.eventually(ctx, settleLimit, "everything enqueued before the repair has ended", func() bool {
+		n, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.river_job WHERE finalized_at IS NULL AND created_at <= $1 AND scheduled_at <= clock_timestamp()`, until)
+		return err == nil && n == 0
+	})
+	if err != nil {
+		b.note("%v", err)
+	}
+	return time.Since(repaired), nil
+}
