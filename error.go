@@ -3,6 +3,7 @@ package runnel
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is a machine-readable error name. The contract lists them; they are
@@ -42,9 +43,10 @@ const (
 // caller: it says what went wrong and what to do next. The cause, if any, is for
 // the process log only.
 type Error struct {
-	Code    Code
-	Message string
-	cause   error
+	Code       Code
+	Message    string
+	RetryAfter time.Duration // when to try again, where that is known
+	cause      error
 }
 
 // Errorf makes an Error. A %w verb keeps the cause for errors.Is and errors.As;
@@ -56,7 +58,7 @@ func Errorf(code Code, format string, args ...any) *Error {
 
 // Because adds a cause that is not shown to the caller.
 func (e *Error) Because(cause error) *Error {
-	return &Error{Code: e.Code, Message: e.Message, cause: cause}
+	return &Error{Code: e.Code, Message: e.Message, RetryAfter: e.RetryAfter, cause: cause}
 }
 
 // Error implements error.

@@ -33,22 +33,22 @@ const (
 // Function is a deployed function: its configuration and the version that is
 // current. Code lives in versions, so that a deploy or a rollback moves a pointer.
 type Function struct {
-	ID             string            `json:"id"`
-	Name           string            `json:"name"`
-	Description    string            `json:"description"`
-	Version        int               `json:"version"`   // current version
-	WasmHash       string            `json:"wasm_hash"` // hex sha256 of the current version's module
-	Timeout        time.Duration     `json:"-"`
-	MaxMemory      int64             `json:"max_memory"` // bytes
-	Environment    map[string]string `json:"environment"`
-	CanBypassRLS   bool              `json:"can_bypass_rls"`
-	AllowedHosts   []string          `json:"allowed_hosts"`
-	MaxAttempts    int               `json:"max_attempts,omitempty"`    // 0: by trigger
-	MaxConcurrency int               `json:"max_concurrency,omitempty"` // 0: unlimited
-	VerifyJWT      bool              `json:"verify_jwt"`
-	Enabled        bool              `json:"enabled"`
-	CreatedAt      time.Time         `json:"created_at"`
-	UpdatedAt      time.Time         `json:"updated_at"`
+	ID           string            `json:"id"`
+	Name         string            `json:"name"`
+	Description  string            `json:"description"`
+	Version      int               `json:"version"`   // current version
+	WasmHash     string            `json:"wasm_hash"` // hex sha256 of the current version's module
+	Timeout      time.Duration     `json:"-"`
+	MaxMemory    int64             `json:"max_memory"` // bytes
+	Environment  map[string]string `json:"environment"`
+	CanBypassRLS bool              `json:"can_bypass_rls"`
+	AllowedHosts []string          `json:"allowed_hosts"`
+	MaxAttempts  int               `json:"max_attempts,omitempty"` // 0: by trigger
+	VerifyJWT    bool              `json:"verify_jwt"`
+	Enabled      bool              `json:"enabled"`
+	CreatedAt    time.Time         `json:"created_at"`
+	UpdatedAt    time.Time         `json:"updated_at"`
+	Flow
 }
 
 // Version is one immutable deploy of a function.
@@ -64,16 +64,16 @@ type Version struct {
 // Config is what a deploy or a PATCH may set. A nil field is left as it is (or
 // takes the default on the first deploy).
 type Config struct {
-	Description    *string            `json:"description"`
-	Timeout        *Duration          `json:"timeout"`
-	MaxMemory      *Bytes             `json:"max_memory"`
-	Environment    *map[string]string `json:"environment"`
-	CanBypassRLS   *bool              `json:"can_bypass_rls"`
-	AllowedHosts   *[]string          `json:"allowed_hosts"`
-	MaxAttempts    *int               `json:"max_attempts"`
-	MaxConcurrency *int               `json:"max_concurrency"`
-	VerifyJWT      *bool              `json:"verify_jwt"`
-	Enabled        *bool              `json:"enabled"`
+	Description  *string            `json:"description"`
+	Timeout      *Duration          `json:"timeout"`
+	MaxMemory    *Bytes             `json:"max_memory"`
+	Environment  *map[string]string `json:"environment"`
+	CanBypassRLS *bool              `json:"can_bypass_rls"`
+	AllowedHosts *[]string          `json:"allowed_hosts"`
+	MaxAttempts  *int               `json:"max_attempts"`
+	VerifyJWT    *bool              `json:"verify_jwt"`
+	Enabled      *bool              `json:"enabled"`
+	FlowConfig
 }
 
 var functionName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
@@ -106,8 +106,8 @@ func (c Config) Check() error {
 	if c.MaxAttempts != nil && (*c.MaxAttempts < 0 || *c.MaxAttempts > MaxAttempts) {
 		return Errorf(CodeInvalidRequest, "max_attempts %d is out of range: use 1 to %d, or 0 for the trigger's default", *c.MaxAttempts, MaxAttempts)
 	}
-	if c.MaxConcurrency != nil && (*c.MaxConcurrency < 0 || *c.MaxConcurrency > 1<<20) {
-		return Errorf(CodeInvalidRequest, "max_concurrency %d is out of range: use 1 or more, or 0 for no limit", *c.MaxConcurrency)
+	if err := c.FlowConfig.check(); err != nil {
+		return err
 	}
 	if c.Description != nil && (len(*c.Description) > 4096 || strings.ContainsRune(*c.Description, 0)) {
 		return Errorf(CodeInvalidRequest, "description is longer than 4096 bytes or contains a NUL byte: shorten it")

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
+	"strconv"
 
 	"github.com/runnelhq/runnel"
 )
@@ -110,7 +112,8 @@ func explain(err error, requestID string) *runnel.Error {
 func writeFailure(w http.ResponseWriter, status int, e *runnel.Error) {
 	h := w.Header()
 	if h.Get("Retry-After") == "" && (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) {
-		h.Set("Retry-After", "1")
+		// In whole seconds, rounded up: asking a moment too early is refused again.
+		h.Set("Retry-After", strconv.Itoa(int(max(1, math.Ceil(e.RetryAfter.Seconds())))))
 	}
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="runnel"`)

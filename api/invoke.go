@@ -86,6 +86,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	if p.Wait > 0 {
 		wait = min(wait, p.Wait)
 	}
+	e.Now = p.Wait < 0 // whoever named a wait takes 202 for an answer, and may queue
 	res, err := s.invoker.Invoke(r.Context(), e, wait)
 	switch {
 	case p.Wait > 0 && runnel.CodeOf(err) == runnel.CodeWaitTimeout:

@@ -111,9 +111,6 @@ func uploadError(err error) error {
 
 // checkConfig refuses what would not do what it says.
 func checkConfig(c runnel.Config) error {
-	if c.MaxConcurrency != nil && *c.MaxConcurrency > 0 {
-		return runnel.Errorf(runnel.CodeInvalidRequest, "max_concurrency is not enforced in this version: leave it out or send 0, and bound concurrency with RUNNEL_WORKERS")
-	}
 	if c.Environment != nil {
 		for k, v := range *c.Environment {
 			// It was read from us and is being written back: the secret

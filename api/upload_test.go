@@ -137,16 +137,6 @@ func TestMasksAreNotWrittenBack(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotEnforcedIsRefused(t *testing.T) {
-	t.Parallel()
-	for n, refused := range map[int]bool{0: false, 1: true} {
-		err := checkConfig(runnel.Config{MaxConcurrency: &n})
-		if (err != nil) != refused {
-			t.Errorf("max_concurrency %d: error %v", n, err)
-		}
-	}
-}
-
 func FuzzReadUpload(f *testing.F) {
 	body, contentType := form(f, part{"metadata", "", `{"name":"f"}`}, part{"file", "f.wasm", "\x00asm"})
 	f.Add(body.Bytes(), contentType)

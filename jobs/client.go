@@ -30,8 +30,8 @@ func NewRiverClient(db *sql.DB, log *slog.Logger) (*river.Client[pgx.Tx], error)
 	return river.NewClient(riverpgxv5.New(db.Pool()), &river.Config{Schema: sql.Schema, Logger: log})
 }
 
-func newWorkingClient(db *sql.DB, cfg WorkerConfig, workers *river.Workers, commands <-chan string) (*river.Client[pgx.Tx], error) {
-	return river.NewClient(newDriver(db.Pool(), commands), &river.Config{
+func newWorkingClient(db *sql.DB, cfg WorkerConfig, workers *river.Workers, commands <-chan string, f *fetcher) (*river.Client[pgx.Tx], error) {
+	return river.NewClient(newDriver(db.Pool(), commands, f), &river.Config{
 		ID:     cfg.ID,
 		Schema: sql.Schema,
 		Logger: cfg.Logger,

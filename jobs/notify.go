@@ -32,19 +32,20 @@ const (
 // finds both; by primary key, it is not worth more thought.
 const controlInterval = time.Second
 
-// driver is River's own, but for the listener.
+// driver is River's own, but for the listener and the fetch (fetch.go).
 type driver struct {
 	*riverpgxv5.Driver
 	commands <-chan string
+	fetcher  *fetcher
 }
 
-func newDriver(pool *pgxpool.Pool, commands <-chan string) *driver {
-	return &driver{riverpgxv5.New(pool), commands}
+func newDriver(pool *pgxpool.Pool, commands <-chan string, f *fetcher) *driver {
+	return &driver{riverpgxv5.New(pool), commands, f}
 }
 
 // GetListener implements riverdriver.Driver.
 func (d *driver) GetListener(params *riverdriver.GetListenenerParams) riverdriver.Listener {
-	return &listener{Listener: d.Driver.GetListener(params), commands: d.commands}
+	return &listener{Listener: d.Driver.GetListener(params), commands: d.commands, look: d.fetcher.look}
 }
 
 // listener passes on hints of new jobs, and the worker's own commands as if they
@@ -52,6 +53,7 @@ func (d *driver) GetListener(params *riverdriver.GetListenenerParams) riverdrive
 type listener struct {
 	riverdriver.Listener
 	commands <-chan string
+	look     <-chan struct{}           // it is time to look for jobs
 	kept     *riverdriver.Notification // came together with a command
 }
 
@@ -79,26 +81,29 @@ func (l *listener) WaitForNotification(ctx context.Context) (*riverdriver.Notifi
 	}
 	for {
 		wait, cancel := context.WithCancel(ctx)
-		commands := make(chan string, 1)
+		own := make(chan *riverdriver.Notification, 1)
 		go func() {
-			defer close(commands)
+			defer close(own)
 			select {
 			case c := <-l.commands:
-				commands <- c
+				own <- &riverdriver.Notification{Topic: topicControl, Payload: c}
+				cancel()
+			case <-l.look:
+				own <- &riverdriver.Notification{Topic: topicInsert, Payload: lookPayload}
 				cancel()
 			case <-wait.Done():
 			}
 		}()
 		n, err := l.Listener.WaitForNotification(wait)
 		cancel()
-		command, ok := <-commands
+		ours, ok := <-own
 		hint := err == nil && n.Topic == topicInsert
 		switch {
 		case ok:
 			if hint {
 				l.kept = n
 			}
-			return &riverdriver.Notification{Topic: topicControl, Payload: command}, nil
+			return ours, nil
 		case hint:
 			return n, nil
 		case err != nil:

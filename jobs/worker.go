@@ -52,6 +52,7 @@ type Worker struct {
 	sandbox *sandbox.Runtime
 	egress  *egress.Client
 	client  *river.Client[pgx.Tx]
+	fetcher *fetcher
 	loads   *batch.Group[sql.Ref, loaded]
 	settler *settler
 
@@ -94,6 +95,7 @@ func NewWorker(db *sql.DB, rt *sandbox.Runtime, cfg WorkerConfig) (*Worker, erro
 	w.runEnded = make(chan struct{}, 1)
 	w.lease, w.taken = newLease(), newTaken()
 	w.loads = batch.New(maxLoadBatch, w.loadBatch)
+	w.fetcher = newFetcher(db)
 	w.settler = newSettler(db, w.log, w.met)
 	w.interrupted, w.interrupt = context.WithCancelCause(context.Background())
 	w.life, w.end = context.WithCancel(context.Background())
@@ -103,7 +105,7 @@ func NewWorker(db *sql.DB, rt *sandbox.Runtime, cfg WorkerConfig) (*Worker, erro
 	if err := river.AddWorkerSafely(workers, river.WorkFunc(w.work)); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	client, err := newWorkingClient(db, cfg, workers, w.commands)
+	client, err := newWorkingClient(db, cfg, workers, w.commands, w.fetcher)
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
@@ -170,6 +172,7 @@ func (w *Worker) Stop(ctx context.Context) error {
 	w.interrupt(errStopped)
 	w.end()
 	w.upkeep.Wait()
+	w.fetcher.stop()
 	if err != nil {
 		return fmt.Errorf("worker: jobs were still running when the time to stop was over; they will be settled as lost: %w", err)
 	}
@@ -194,6 +197,7 @@ func (w *Worker) work(ctx context.Context, job *river.Job[Args]) error {
 	defer cancel(nil)
 	defer context.AfterFunc(w.interrupted, func() { cancel(errStopped) })()
 	defer w.runs(job.ID)()
+	defer w.fetcher.runs(job.Args.Function, job.Priority, time.Now())()
 
 	s, err := w.attempt(ctx, job)
 	if err != nil {

@@ -61,11 +61,20 @@ func configure(ctx context.Context, tx pgx.Tx, name string, c runnel.Config) err
 	if c.AllowedHosts != nil {
 		hosts = append([]string{}, *c.AllowedHosts...) // empty is not null
 	}
+	var rate *float64
+	var burst *int
+	if c.Rate != nil {
+		rate, burst = &c.Rate.PerSecond, &c.Rate.Burst
+	}
 	var id string
 	err := tx.QueryRow(ctx, configureSQL, name, c.Description, (*time.Duration)(c.Timeout), (*int64)(c.MaxMemory),
-		c.CanBypassRLS, hosts, c.MaxAttempts, c.MaxConcurrency, c.VerifyJWT, c.Enabled).Scan(&id)
+		c.CanBypassRLS, hosts, c.MaxAttempts, c.MaxConcurrency, c.VerifyJWT, c.Enabled,
+		c.ConcurrencyKey, c.MaxConcurrencyPerKey, rate, burst, c.Priority, c.Paused).Scan(&id, nil)
 	if missing(err) {
 		return notFound(name)
+	}
+	if violates(err, checkViolation, "functions_key_limit") {
+		return runnel.Errorf(runnel.CodeInvalidRequest, "max_concurrency_per_key needs a concurrency_key: say which field, such as \"tenant.id\"").Because(err)
 	}
 	if err != nil || c.Environment == nil {
 		return err

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"time"
 
 	"github.com/runnelhq/runnel"
 )
@@ -15,9 +16,10 @@ type Enqueue struct {
 	Caller      runnel.Caller
 	RequestID   string
 	Traceparent string
-	Priority    int  // 1 (first) to 4; 0: 1
+	Priority    int  // 1 (first) to 4; 0: the function's, else 1
 	MaxAttempts int  // 0: the function's, else the trigger's
 	Respond     bool // a waiter wants the raw result: Settle keeps it for Responses
+	Now         bool // the caller cannot wait for its turn: refused where the function is paused or at a limit
 }
 
 // check finds what would make the database refuse the statement, and with it the
@@ -43,7 +45,8 @@ func (e Enqueue) check() error {
 // Enqueue makes an event and a River job for each item, all in one statement.
 // The first result has an error for each item, nil where it was enqueued:
 // CodeFunctionNotFound where the function does not exist or is disabled,
-// CodeInvalidRequest where the item itself is wrong; neither harms the others.
+// CodeTooManyRequests, with the time to ask again, where Now and there is no room;
+// CodeInvalidRequest where the item itself is wrong; none harms the others.
 // The second is set when the statement failed and nothing was enqueued.
 func (db *DB) Enqueue(ctx context.Context, items []Enqueue) ([]error, error) {
 	if len(items) == 0 {
@@ -64,6 +67,7 @@ func (db *DB) Enqueue(ctx context.Context, items []Enqueue) ([]error, error) {
 		priorities   []int32
 		attempts     []int32
 		respond      []bool
+		now          []bool
 	)
 	for i, e := range items {
 		if errs[i] = e.check(); errs[i] != nil {
@@ -83,22 +87,30 @@ func (db *DB) Enqueue(ctx context.Context, items []Enqueue) ([]error, error) {
 		claims = append(claims, c)
 		requests = append(requests, clean(e.RequestID))
 		traceparents = append(traceparents, clean(e.Traceparent))
-		priorities = append(priorities, int32(max(e.Priority, 1)))
+		priorities = append(priorities, int32(e.Priority))
 		attempts = append(attempts, int32(e.MaxAttempts))
 		respond = append(respond, e.Respond)
+		now = append(now, e.Now)
 		errs[i] = runnel.Errorf(runnel.CodeFunctionNotFound, "function %.80q does not exist or is disabled: deploy or enable it", e.Function)
 	}
 	if len(asked) == 0 {
 		return errs, nil
 	}
-	var places []int64
+	var places, refused []int64
+	var waits []float64
 	err := db.pool.QueryRow(ctx, enqueueSQL, ids, functions, triggers, events, roles, users, claims, requests, traceparents,
-		priorities, attempts, respond).Scan(&places, nil)
-	if err != nil && !missing(err) {
+		priorities, attempts, respond, now).Scan(&places, &refused, &waits, nil)
+	if err != nil {
 		return nil, fault("enqueue", err)
 	}
 	for _, place := range places {
 		errs[asked[place-1]] = nil
+	}
+	for i, place := range refused {
+		item := asked[place-1]
+		e := runnel.Errorf(runnel.CodeTooManyRequests, "function %s is paused, or at its limit of concurrency or rate: send the request again later, or with Prefer: respond-async to have it wait its turn", items[item].Function)
+		e.RetryAfter = time.Duration(waits[i] * float64(time.Second))
+		errs[item] = e
 	}
 	return errs, nil
 }

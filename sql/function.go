@@ -135,19 +135,20 @@ func notFound(name string) error {
 // functionRow is a function's columns, in the order of functions.sql and
 // load.sql. All may be null where the function was deleted.
 type functionRow struct {
-	id, name, description, hash    *string
-	version, attempts, concurrency *int
-	timeout                        *time.Duration
-	memory                         *int64
-	bypass, verify, enabled        *bool
-	hosts                          []string
-	created, updated               *time.Time
-	environment                    map[string]string
+	id, name, description, hash *string
+	version, attempts           *int
+	timeout                     *time.Duration
+	memory                      *int64
+	bypass, verify, enabled     *bool
+	hosts                       []string
+	created, updated            *time.Time
+	environment                 map[string]string
+	flow                        *runnel.Flow
 }
 
 func (r *functionRow) fields() []any {
 	return []any{&r.id, &r.name, &r.description, &r.version, &r.hash, &r.timeout, &r.memory, &r.bypass, &r.hosts,
-		&r.attempts, &r.concurrency, &r.verify, &r.enabled, &r.created, &r.updated, &r.environment}
+		&r.attempts, &r.verify, &r.enabled, &r.created, &r.updated, &r.environment, &r.flow}
 }
 
 func (r *functionRow) function() runnel.Function {
@@ -157,7 +158,7 @@ func (r *functionRow) function() runnel.Function {
 	f := runnel.Function{
 		ID: *r.id, Name: deref(r.name), Description: deref(r.description), Version: deref(r.version), WasmHash: deref(r.hash),
 		Timeout: deref(r.timeout), MaxMemory: deref(r.memory), Environment: r.environment, CanBypassRLS: deref(r.bypass),
-		AllowedHosts: r.hosts, MaxAttempts: deref(r.attempts), MaxConcurrency: deref(r.concurrency),
+		AllowedHosts: r.hosts, MaxAttempts: deref(r.attempts), Flow: deref(r.flow),
 		VerifyJWT: deref(r.verify), Enabled: deref(r.enabled), CreatedAt: deref(r.created), UpdatedAt: deref(r.updated),
 	}
 	if f.Environment == nil {

@@ -27,6 +27,8 @@ var (
 
 	//go:embed query/enqueue.sql
 	enqueueSQL string
+	//go:embed query/fetch.sql
+	fetchSQL string
 	//go:embed query/load.sql
 	loadSQL string
 	//go:embed query/settle.sql

@@ -24,6 +24,7 @@ func (t *tool) deployCommand() *cobra.Command {
 		verifyJWT   bool
 		enabled     bool
 		attempts    int
+		flow        flowFlags
 		createOnly  bool
 	)
 	cmd := &cobra.Command{
@@ -60,6 +61,7 @@ the first deploy.`,
 			set("verify-jwt", "verify_jwt", verifyJWT)
 			set("enabled", "enabled", enabled)
 			set("max-attempts", "max_attempts", attempts)
+			flow.set(set)
 			environment, err := parseEnv(env)
 			if err != nil {
 				return err
@@ -109,6 +111,7 @@ the first deploy.`,
 	flags.BoolVar(&verifyJWT, "verify-jwt", true, "HTTP calls need a valid token")
 	flags.BoolVar(&enabled, "enabled", true, "the function can be called")
 	flags.IntVar(&attempts, "max-attempts", 0, "how often it is tried, 0: by trigger")
+	flow.add(flags)
 	flags.BoolVar(&createOnly, "create-only", false, "fail if the function exists")
 	return cmd
 }

@@ -100,7 +100,7 @@ one above it, or to the one named by RUNNEL_URL, with RUNNEL_ADMIN_TOKEN.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&t.json, "json", false, "write JSON")
 	root.AddCommand(t.devCommand(), t.migrateCommand(), t.deployCommand(), t.invokeCommand(),
-		t.listCommand(), t.logsCommand(), t.secretsCommand(), t.sqlCommand(), t.keysCommand(), t.doctorCommand())
+		t.listCommand(), t.pauseCommand(), t.resumeCommand(), t.logsCommand(), t.secretsCommand(), t.sqlCommand(), t.keysCommand(), t.doctorCommand())
 	return root
 }
 

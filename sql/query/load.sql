@@ -8,10 +8,11 @@ SELECT e.id, e.event, e.trigger, e.role, coalesce(e.user_id, ''), e.claims, coal
        m.xmin::text,
        (SELECT json_object_agg(s.key, encode(s.value, 'base64')) FROM runnel.secrets s WHERE s.function_id = f.id),
        f.id, coalesce(f.name, e.function_name), f.description, f.version, v.wasm_hash, f.timeout, f.max_memory,
-       f.can_bypass_rls, f.allowed_hosts, coalesce(f.max_attempts, 0), coalesce(f.max_concurrency, 0),
+       f.can_bypass_rls, f.allowed_hosts, coalesce(f.max_attempts, 0),
        f.verify_jwt, f.enabled, f.created_at, f.updated_at,
        (SELECT json_object_agg(v.key, v.value) FROM runnel.environment v WHERE v.function_id = f.id
-          AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = v.function_id AND s.key = v.key))
+          AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = v.function_id AND s.key = v.key)),
+       runnel.flow(f)
 FROM unnest($1::uuid[], $2::timestamptz[]) AS wanted(id, created_at)
 CROSS JOIN LATERAL (
   SELECT * FROM runnel.invocation_events e

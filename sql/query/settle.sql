@@ -9,6 +9,8 @@
 -- is set before the update because the update waits for it, row by row, and it
 -- ends with the transaction.
 --
+-- Where a function at a limit has jobs waiting, workers are told that one may start.
+--
 -- $1 bigint[] jobs  $2 int[] attempts  $3 text[] states  $4 float8[] seconds until a retry
 -- $5 uuid[] ids  $6 uuid[] functions  $7 text[] function names  $8 int[] versions  $9 text[] hashes
 -- $10 text[] triggers  $11 text[] statuses  $12 text[] user ids  $13 text[] roles
@@ -58,5 +60,11 @@ WITH attempts AS (
   SELECT pg_notify('runnel_done', string_agg(id::text, ','))::text AS sent
   FROM (SELECT id, (row_number() OVER () - 1) / 200 AS chunk FROM answered) ids
   GROUP BY chunk
+), freed AS (
+  SELECT pg_notify('runnel.river_insert', '{"queue":"functions"}')::text AS sent
+  FROM (SELECT DISTINCT function_id FROM ended JOIN attempts USING (place)) d
+  JOIN runnel.functions f ON f.id = d.function_id
+  WHERE CASE WHEN f.max_concurrency IS NOT NULL OR f.concurrency_key IS NOT NULL THEN runnel.waits(f.name) END
+  LIMIT 1
 )
-SELECT coalesce(array_agg(place), '{}'), (SELECT count(sent) FROM woken) FROM ended
+SELECT coalesce(array_agg(place), '{}'), (SELECT count(sent) FROM woken) + (SELECT count(sent) FROM freed) FROM ended

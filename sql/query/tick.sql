@@ -15,9 +15,9 @@ WITH wanted AS MATERIALIZED (
   ON CONFLICT DO NOTHING
   RETURNING schedule_id, scheduled_time, job_id
 ), jobs AS (
-  INSERT INTO runnel.river_job (id, args, created_at, kind, max_attempts, queue, scheduled_at, state, tags, unique_key, unique_states)
-  SELECT w.job_id, jsonb_build_object('id', w.id, 'function', f.name), now(), 'invoke',
-         coalesce(f.max_attempts, runnel.default_attempts('schedule')), 'functions', now(),
+  INSERT INTO runnel.river_job (id, args, created_at, kind, max_attempts, priority, queue, scheduled_at, state, tags, unique_key, unique_states)
+  SELECT w.job_id, runnel.job_args(w.id, f.name, f.concurrency_key, convert_to(text '{"payload":' || s.payload || '}', 'UTF8')), now(), 'invoke',
+         coalesce(f.max_attempts, runnel.default_attempts('schedule')), coalesce(f.priority, 1), 'functions', now(),
          CASE WHEN w.waiting THEN 'pending' ELSE 'available' END::runnel.river_job_state, ARRAY[f.name, 'schedule'],
          sha256(convert_to('cron:' || w.schedule_id || ':' || w.scheduled, 'UTF8')), B'11111111'
   FROM wanted w

@@ -1,0 +1,75 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/guests"
+)
+
+func TestCallersOfAFullFunction(t *testing.T) {
+	h := newHouse(t, Config{}).work()
+	h.function(`{"name":"slow","max_concurrency":1}`, guests.Sleep(1500))
+	h.function(`{"name":"off","paused":true}`, guests.Echo())
+	first := make(chan reply, 1)
+	go func() { first <- h.call("/functions/v1/slow", `{}`) }()
+	h.until("the first call runs", func() bool {
+		return h.call("/functions/v1/slow", `{}`).StatusCode == 429
+	})
+	r := h.call("/functions/v1/slow", `{}`)
+	after, err := strconv.Atoi(r.Header.Get("Retry-After"))
+	if r.code() != runnel.CodeTooManyRequests || err != nil || after < 1 || r.Header.Get("X-Relay-Error") != "true" || !strings.Contains(r.body, "respond-async") {
+		t.Errorf("second call: %v", r)
+	}
+	queued := h.call("/functions/v1/slow", `{}`, "Prefer", "respond-async")
+	if queued.StatusCode != 202 {
+		t.Fatalf("asynchronous call: %v", queued)
+	}
+	if r := <-first; r.StatusCode != 200 {
+		t.Errorf("first call: %v", r)
+	}
+	if got := h.ended(queued.Header.Get(headerInvocationID)); got.Status != runnel.StatusSuccess {
+		t.Errorf("the queued call: %+v", got)
+	}
+	if r := h.call("/functions/v1/off", `{}`); r.code() != runnel.CodeTooManyRequests || r.Header.Get("Retry-After") != "10" {
+		t.Errorf("paused: %v", r)
+	}
+	kept := h.call("/functions/v1/off", `{}`, "Prefer", "wait=1")
+	if kept.StatusCode != 202 {
+		t.Errorf("paused, wait=1: %v", kept)
+	}
+	if r := h.admin("PATCH", "/admin/v1/functions/off", `{"paused":false}`); r.StatusCode != 200 {
+		t.Fatal(r)
+	}
+	if got := h.ended(kept.Header.Get(headerInvocationID)); got.Status != runnel.StatusSuccess {
+		t.Errorf("after the pause: %+v", got)
+	}
+}
+
+func TestFlowIsConfiguredAndShown(t *testing.T) {
+	h := newHouse(t, Config{})
+	h.function(`{"name":"f","max_concurrency":5,"concurrency_key":"tenant.id","max_concurrency_per_key":2,"rate":"600/m","priority":2}`, guests.Echo())
+	for patch, want := range map[string]string{
+		`{}`: `"max_concurrency":5,"concurrency_key":"tenant.id","max_concurrency_per_key":2,"rate":{"per_second":10,"burst":10},"priority":2,"paused":false`,
+	} {
+		if r := h.admin("PATCH", "/admin/v1/functions/f", patch); !strings.Contains(r.body, want) {
+			t.Errorf("%s: %v, want %s", patch, r, want)
+		}
+	}
+	r := h.admin("PATCH", "/admin/v1/functions/f", `{"max_concurrency":0,"concurrency_key":"","rate":"","priority":0,"paused":true}`)
+	for _, gone := range []string{"max_concurrency", "concurrency_key", "rate", "priority"} {
+		if strings.Contains(r.body, `"`+gone+`"`) {
+			t.Errorf("%s is still there: %v", gone, r)
+		}
+	}
+	if !strings.Contains(r.body, `"paused":true`) {
+		t.Error(r)
+	}
+	for _, bad := range []string{`{"max_concurrency_per_key":2}`, `{"rate":"fast"}`, `{"rate":{"per_second":-1}}`, `{"priority":9}`, `{"concurrency_key":"a..b"}`, `{"paused":"yes"}`, `{"max_concurrency":-1}`} {
+		if r := h.admin("PATCH", "/admin/v1/functions/f", bad); r.code() != runnel.CodeInvalidRequest {
+			t.Errorf("%s: %v", bad, r)
+		}
+	}
+}
