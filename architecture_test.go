@@ -40,6 +40,7 @@ const (
 	goleak     = "go.uber.org/goleak"
 	sync       = "golang.org/x/sync"
 	sys        = "golang.org/x/sys"
+	quickjs    = "github.com/aperturerobotics/go-quickjs-wasi-reactor"
 	root       = "runnel" // this module's root package; its others are named by their path
 )
 
@@ -78,8 +79,21 @@ var rules = map[string]rule{
 		forbid: append(outside, "os", "log", "log/slog", "unsafe"),
 		reason: "what JavaScript may ask the host for at once is computed from its arguments, and from nothing else",
 	},
+	"sandbox/image": {
+		forbid: append(outside, "os", "log", "log/slog", "time", "unsafe"),
+		reason: "it takes an attacker's bytes apart: pure, and without help from outside",
+	},
+	"sandbox/js": {
+		may:    []string{root, "sandbox", "sandbox/image", "sandbox/js/prelude", esbuild, quickjs},
+		forbid: outside,
+		reason: "it makes modules and runs them in the sandbox like anyone; the engine and the bundler stay in this room",
+	},
+	"sandbox/js/jstest": {
+		may:    []string{"sandbox", "sandbox/js"},
+		reason: "runs scripts for tests",
+	},
 	"sandbox": {
-		may:    []string{root, "sandbox/compile", "sandbox/meter", wazero, sys, sync},
+		may:    []string{root, "sandbox/compile", "sandbox/image", "sandbox/meter", wazero, sys, sync},
 		forbid: outside,
 		reason: "the room with the guest in it has no door to Postgres or the network",
 	},

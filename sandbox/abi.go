@@ -20,6 +20,10 @@ const (
 	reactorAlloc  = "runnel_alloc"
 	reactorHandle = "handler"
 	memoryExport  = "memory"
+
+	// overflowExport is a global that a guest with a stack in its own memory sets
+	// before it traps because that is full.
+	overflowExport = "runnel_overflow"
 )
 
 // runCommand runs a WASI command: the event on stdin, the result on stdout. It
@@ -59,6 +63,9 @@ func (inv *invocation) runReactor(ctx context.Context, instance api.Module) ([]b
 	results, err = inv.invoke(ctx, instance.ExportedFunction(reactorHandle), uint64(ptr), uint64(size))
 	if err != nil {
 		return nil, err
+	}
+	if inv.port.ended {
+		return inv.port.result, inv.port.failure
 	}
 	ptr, size = uint32(results[0]>>32), uint32(results[0])
 	if size > runnel.MaxPayloadSize {

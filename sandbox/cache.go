@@ -3,6 +3,7 @@ package sandbox
 import (
 	"container/list"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -12,15 +13,33 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/sandbox/image"
 )
 
 // module is a compiled module. It is immutable and shared by its instances.
 type module struct {
+	core      *core // that compiled is of
 	compiled  wazero.CompiledModule
 	runtime   wazero.Runtime // that it is of
 	kind      Kind
-	memoryMin uint32 // pages
-	size      int64  // what it is worth in the cache, in bytes
+	memoryMin uint32              // pages
+	image     *image.Image        // the memory of a new instance; nil: compiled says it
+	trace     func(string) string // maps stacks; nil without a source map
+	size      int64               // what it is worth in the cache without its core, in bytes
+}
+
+// core is the compiled code that modules share which differ in their memory only.
+// users is guarded by the cache's mu, the rest does not change once ready is closed.
+type core struct {
+	key       [sha256.Size]byte
+	users     int // modules
+	ready     chan struct{}
+	err       error
+	compiled  wazero.CompiledModule
+	runtime   wazero.Runtime
+	kind      Kind
+	memoryMin uint32
+	size      int64
 }
 
 // How long, and for how many modules, the cache remembers that one is invalid. It
@@ -60,8 +79,9 @@ type cache struct {
 	mu       sync.Mutex
 	entries  map[moduleKey]*entry
 	idle     list.List // of *entry without users, most recently used first
-	bytes    int64     // of all loaded entries
-	loads    int       // under way
+	bytes    int64     // of all loaded entries, and of all cores
+	cores    map[[sha256.Size]byte]*core
+	loads    int // under way
 	refusals map[string]refusal
 }
 
@@ -89,7 +109,7 @@ type refusal struct {
 func newCache(budget int64, slots int, observer Observer, compile compileFunc) *cache {
 	c := &cache{
 		budget: budget, observer: observer, compile: compile, slots: make(chan struct{}, slots),
-		entries: map[moduleKey]*entry{}, refusals: map[string]refusal{},
+		entries: map[moduleKey]*entry{}, refusals: map[string]refusal{}, cores: map[[sha256.Size]byte]*core{},
 	}
 	c.ctx, c.stop = context.WithCancelCause(context.Background())
 	return c
@@ -257,10 +277,73 @@ func (c *cache) evict() (evicted []*module) {
 		e := c.idle.Remove(c.idle.Back()).(*entry)
 		c.forget(e)
 		c.bytes -= e.module.size
-		evicted = append(evicted, e.module)
+		if c.unused(e.module.core) {
+			evicted = append(evicted, e.module)
+		}
 		c.observer.CacheEvicted()
 	}
 	return evicted
+}
+
+// unused ends a module's use of its core and tells whether that was the last one.
+func (c *cache) unused(shared *core) bool {
+	if shared == nil {
+		return true
+	}
+	if shared.users--; shared.users > 0 {
+		return false
+	}
+	if c.cores[shared.key] == shared {
+		delete(c.cores, shared.key)
+	}
+	c.bytes -= shared.size
+	return true
+}
+
+// core returns the core with this key for one more module, made by build when
+// there is none.
+func (c *cache) core(key [sha256.Size]byte, build func() (*core, error)) (*core, error) {
+	c.mu.Lock()
+	shared := c.cores[key]
+	if shared != nil {
+		shared.users++
+		c.mu.Unlock()
+		select {
+		case <-shared.ready:
+			return shared, shared.err // a core with an error was never counted
+		case <-c.ctx.Done():
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		select {
+		case <-shared.ready:
+			return shared, shared.err
+		default:
+		}
+		shared.users--
+		return nil, cancelled(c.ctx)
+	}
+	shared = &core{key: key, users: 1, ready: make(chan struct{})}
+	c.cores[key] = shared
+	c.mu.Unlock()
+
+	err := internal(errors.New("a module's compilation ended early"))
+	var built *core
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if err != nil {
+			shared.err = err
+			delete(c.cores, key)
+		} else {
+			shared.compiled, shared.runtime, shared.kind = built.compiled, built.runtime, built.kind
+			shared.memoryMin, shared.size = built.memoryMin, built.size
+			c.bytes += shared.size
+		}
+		close(shared.ready)
+	}()
+	built, err = build()
+	return shared, err
 }
 
 func (c *cache) close(modules []*module) {

@@ -94,7 +94,7 @@ func TestCacheNeverClosesAModuleInUse(t *testing.T) {
 		}
 	}
 	// Still there, for its holder and for everybody else.
-	if out, err := r.newInvocation(ctx, call, m.kind).run(r, m); err != nil || len(out.Output) == 0 {
+	if out, err := r.newInvocation(ctx, call, m).run(r, m); err != nil || len(out.Output) == 0 {
 		t.Errorf("the held module: %+v, %v", out, err)
 	}
 	misses := seen.misses.Load()

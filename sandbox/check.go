@@ -15,6 +15,7 @@ import (
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/sandbox/compile"
+	"github.com/runnelhq/runnel/sandbox/image"
 	"github.com/runnelhq/runnel/sandbox/meter"
 )
 
@@ -41,7 +42,11 @@ type Info struct {
 // that is wrong with the imports or the exports at once.
 func Check(ctx context.Context, wasm []byte) (Info, error) {
 	info := Info{Hash: hash(wasm), Size: int64(len(wasm))}
-	m, kind, err := prepare(wasm)
+	p, err := take(wasm)
+	if err != nil {
+		return info, err
+	}
+	m, kind, err := p.prepare()
 	if err != nil {
 		return info, err
 	}
@@ -57,7 +62,11 @@ func Check(ctx context.Context, wasm []byte) (Info, error) {
 // is refused before anybody calls it, and a Runtime that shares c's store finds it
 // there. Errors are those of compile.Compiler.
 func Precompile(ctx context.Context, c *compile.Compiler, wasm []byte) error {
-	m, _, err := prepare(wasm)
+	p, err := take(wasm)
+	if err != nil {
+		return err
+	}
+	m, _, err := p.prepare()
 	if err != nil || len(m.Wasm) <= smallModule {
 		return err
 	}
@@ -69,12 +78,44 @@ func hash(wasm []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// prepare rewrites a module and checks everything but its types.
-func prepare(wasm []byte) (*meter.Module, Kind, error) {
+// taken is a module taken apart: the code that is rewritten and compiled, and the
+// memory it starts with where that could be told apart from it.
+type taken struct {
+	code      []byte
+	image     *image.Image // nil: code is the whole module
+	sourceMap []byte
+}
+
+// sourceMapSection is the custom section with a script's source map.
+const sourceMapSection = "runnel.sourcemap"
+
+// splitSize is the data a module must have to be taken apart. Below it there is
+// nothing to gain: an instance is made as fast the plain way.
+const splitSize = 64 << 10
+
+// key is the same for modules that can share compiled code.
+func (p taken) key() [sha256.Size]byte { return sha256.Sum256(p.code) }
+
+// take takes a module apart.
+func take(wasm []byte) (taken, error) {
 	if len(wasm) > runnel.MaxModuleSize {
-		return nil, "", runnel.Errorf(runnel.CodeTooLarge, "the module is %.1f MB, the limit is %s: strip debug information (-ldflags=-s for Go, wasm-strip, wasm-opt -Oz)", float64(len(wasm))/(1<<20), byteSize(runnel.MaxModuleSize))
+		return taken{}, runnel.Errorf(runnel.CodeTooLarge, "the module is %.1f MB, the limit is %s: strip debug information (-ldflags=-s for Go, wasm-strip, wasm-opt -Oz)", float64(len(wasm))/(1<<20), byteSize(runnel.MaxModuleSize))
 	}
-	m, err := meter.Rewrite(wasm, meter.DefaultLimits())
+	p := taken{code: wasm}
+	if sections, err := image.Sections(wasm); err == nil {
+		p.sourceMap, _ = image.FindCustom(sections, sourceMapSection)
+	}
+	if len(wasm) > splitSize {
+		if code, img, ok := image.Split(wasm); ok && img.Bytes() >= splitSize && uint32(img.Pages) <= meter.DefaultLimits().MemoryPages {
+			p.code, p.image = code, img
+		}
+	}
+	return p, nil
+}
+
+// prepare rewrites a module and checks everything but its types.
+func (p taken) prepare() (*meter.Module, Kind, error) {
+	m, err := meter.Rewrite(p.code, meter.DefaultLimits())
 	if err != nil {
 		return nil, "", invalidModule(err)
 	}

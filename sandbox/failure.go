@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/runnelhq/runnel"
 )
 
@@ -40,6 +42,9 @@ func (inv *invocation) failure(err error) error {
 	}
 	if late := inv.interrupted(time.Now()); late != nil {
 		return late
+	}
+	if inv.overflow != nil && inv.overflow.Type() == api.ValueTypeI32 && inv.overflow.Get() != 0 {
+		return stackOverflow()
 	}
 	message, stack := splitTrap(err)
 	return runnel.Errorf(runnel.CodeFunctionError, "the function trapped: %s%s", message, stack)

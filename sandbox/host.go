@@ -56,6 +56,8 @@ func runnelFunctions() []hostFunction {
 		{hostModule, "http_fetch", "ii", "i", (*invocation).hostFetch},
 		{hostModule, "result_read", "ii", "i", (*invocation).hostResultRead},
 		{hostModule, "db_query", "iiii", "i", (*invocation).hostQuery},
+		{hostModule, "port_put", "iii", "i", (*invocation).hostPortPut},
+		{hostModule, "port_call", "iii", "i", (*invocation).hostPortCall},
 	}
 }
 

@@ -34,6 +34,13 @@ type invocation struct {
 	closed   [3]bool // which standard streams the guest closed
 	environ  []string
 	response []byte // of the last host call, for result_read
+
+	building bool // the module is evaluated for a snapshot
+	port     port
+	ask      Ask
+	trace    func(string) string // nil without a source map
+	overflow api.Global          // not zero: the guest trapped at the end of its own stack
+	capture  func(context.Context, api.Module) error
 }
 
 type invocationKey struct{}
@@ -58,6 +65,7 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 		if p := recover(); p != nil {
 			err = fromPanic(p)
 		}
+		inv.closePort()
 		inv.memory.Free()
 		inv.logs.flush()
 		out.Logs = inv.logs.lines
@@ -75,9 +83,14 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 		return out, inv.failure(err)
 	}
 	defer func() {
+		inv.closePort()
 		inv.fuel.finish(int32(uint32(instance.ExportedGlobal(meter.FuelExport).Get())))
 		_ = instance.Close(context.WithoutCancel(ctx)) // closes the memory; nothing in it can fail
 	}()
+	inv.overflow = instance.ExportedGlobal(overflowExport)
+	if inv.building {
+		return out, inv.capture(ctx, instance)
+	}
 
 	var result []byte
 	if m.kind == Command {

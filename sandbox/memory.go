@@ -6,6 +6,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/sandbox/image"
 )
 
 // pageSize is the WebAssembly page.
@@ -19,6 +20,7 @@ const pageSize = 64 << 10
 // invocation holds it too and frees it whatever happened.
 type memory struct {
 	limit    int64
+	image    *image.Image  // what it holds at the start; nil: nothing
 	mapped   *atomic.Int64 // of the Runtime: bytes reserved by live instances
 	reserved []byte        // the whole reservation
 	bytes    []byte        // the part the guest has; nil before Reallocate and after Free
@@ -26,8 +28,8 @@ type memory struct {
 	freed    atomic.Bool
 }
 
-func newMemory(limit int64, mapped *atomic.Int64) *memory {
-	return &memory{limit: limit - limit%pageSize, mapped: mapped}
+func newMemory(limit int64, img *image.Image, mapped *atomic.Int64) *memory {
+	return &memory{limit: limit - limit%pageSize, image: img, mapped: mapped}
 }
 
 // Allocate reserves the address space. wazero calls it once per instance, and
@@ -51,6 +53,11 @@ func (m *memory) Allocate(_, maximum uint64) experimental.LinearMemory {
 func (m *memory) Reallocate(size uint64) []byte {
 	if m.freed.Load() {
 		return nil
+	}
+	if m.bytes == nil && m.image != nil {
+		// The core's own memory starts empty: wazero takes what it is given.
+		size = max(size, uint64(m.image.Pages)*pageSize)
+		defer func() { m.image.Restore(m.bytes) }()
 	}
 	if size > uint64(m.limit) {
 		panic(outOfMemory(m.limit))

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -43,6 +44,11 @@ type Config struct {
 	// limits. Without it all are compiled here, which a hostile one can make take
 	// minutes and gigabytes: for tests and for modules that are trusted.
 	Compiler *compile.Compiler
+	// Ask answers what a script asks of the host and is answered at once. nil: nothing.
+	Ask Ask
+	// Trace returns a function that maps the positions in a text to those of the
+	// sources, with the source map that a module carries. nil: no mapping.
+	Trace func(sourceMap []byte) func(text string) string
 }
 
 // Call is one invocation of a function.
@@ -66,6 +72,10 @@ type Call struct {
 	// after its context ends, which is when the guest has to end. nil: the guest
 	// reads HostNotAllowed.
 	Fetch func(ctx context.Context, request []byte) []byte
+
+	About About // what a script reads of its invocation
+
+	boot, source []byte // of Snapshot
 }
 
 // Outcome is what an invocation left behind.
@@ -86,6 +96,8 @@ type Runtime struct {
 	modules  *cache
 	instance wazero.ModuleConfig
 	observer Observer
+	ask      Ask
+	trace    func([]byte) func(string) string
 	mapped   atomic.Int64 // bytes of address space of live instances
 
 	mu      sync.Mutex
@@ -103,6 +115,8 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 		wazero:   wazero.NewRuntimeWithConfig(ctx, compile.Engine()),
 		instance: moduleConfig(),
 		observer: config.Observer,
+		ask:      config.Ask,
+		trace:    config.Trace,
 		closing:  make(chan struct{}),
 		gone:     make(chan struct{}),
 	}
@@ -226,7 +240,7 @@ func (r *Runtime) Run(ctx context.Context, call Call) (Outcome, error) {
 	}
 	defer done()
 
-	return r.newInvocation(ctx, call, m.kind).run(r, m)
+	return r.newInvocation(ctx, call, m).run(r, m)
 }
 
 // Warm compiles a module ahead of its first call; the parameters are those of a
@@ -253,7 +267,7 @@ func (r *Runtime) enter() error {
 }
 
 // newInvocation starts the clock of a call.
-func (r *Runtime) newInvocation(ctx context.Context, call Call, kind Kind) *invocation {
+func (r *Runtime) newInvocation(ctx context.Context, call Call, m *module) *invocation {
 	if call.Timeout <= 0 {
 		call.Timeout = runnel.DefaultTimeout
 	}
@@ -261,13 +275,14 @@ func (r *Runtime) newInvocation(ctx context.Context, call Call, kind Kind) *invo
 		call.Memory = runnel.DefaultMemory
 	}
 	now := time.Now()
-	return &invocation{
-		caller: ctx, closing: r.closing, call: call,
+	inv := &invocation{
+		caller: ctx, closing: r.closing, call: call, ask: r.ask, trace: m.trace,
 		started: now, deadline: now.Add(call.Timeout),
-		memory:  newMemory(call.Memory, &r.mapped),
+		memory:  newMemory(call.Memory, m.image, &r.mapped),
 		stdin:   call.Event,
-		command: kind == Command,
+		command: m.kind == Command,
 	}
+	return inv
 }
 
 // nativeFactor is how many bytes of code and tables wazero keeps per byte of a
@@ -284,32 +299,65 @@ const (
 // 0.6 s and 70 MB, on a busy machine. Honest ones of this size take a millisecond.
 const smallModule = 16 << 10
 
-// compile turns verified bytes into a module. It is single-threaded on purpose: a
-// panic on one of wazero's compilation workers could not be recovered.
+// compile turns verified bytes into a module. Modules that differ only in the
+// memory they start with share one core.
 func (r *Runtime) compile(ctx context.Context, wasm []byte, free func()) (*module, error) {
-	began := time.Now()
-	prepared, kind, err := prepare(wasm)
+	p, err := take(wasm)
 	if err != nil {
 		return nil, err
 	}
-	m := &module{
+	core, err := r.modules.core(p.key(), func() (*core, error) { return r.compileCore(ctx, p, free) })
+	if err != nil {
+		return nil, err
+	}
+	m := &module{core: core, compiled: core.compiled, kind: core.kind, runtime: core.runtime, memoryMin: core.memoryMin, size: moduleOverhead / 8}
+	if r.trace != nil && p.sourceMap != nil {
+		m.trace = traceOnce(r.trace, bytes.Clone(p.sourceMap)) // not the whole module
+		m.size += traceFactor * int64(len(p.sourceMap))
+	}
+	if p.image != nil {
+		m.image, m.memoryMin = p.image, uint32(p.image.Pages)
+		m.size += int64(p.image.Bytes())
+	}
+	return m, nil
+}
+
+// compileCore is single-threaded on purpose: a panic on one of wazero's compilation
+// workers could not be recovered.
+func (r *Runtime) compileCore(ctx context.Context, p taken, free func()) (*core, error) {
+	began := time.Now()
+	prepared, kind, err := p.prepare()
+	if err != nil {
+		return nil, err
+	}
+	c := &core{
 		kind: kind, memoryMin: prepared.MemoryMin, runtime: r.wazero,
 		size: int64(len(prepared.Wasm))*nativeFactor + moduleOverhead,
 	}
 	if r.loader != nil && len(prepared.Wasm) > smallModule {
 		free() // the Compiler has slots of its own
 		var native int64
-		m.runtime = r.loading
-		m.compiled, native, err = r.loader.Load(ctx, r.loading, prepared.Wasm)
-		m.size = max(m.size, native+2*int64(len(prepared.Wasm)))
-	} else if m.compiled, err = r.wazero.CompileModule(context.Background(), prepared.Wasm); err != nil {
+		c.runtime = r.loading
+		c.compiled, native, err = r.loader.Load(ctx, r.loading, prepared.Wasm)
+		c.size = max(c.size, native+2*int64(len(prepared.Wasm)))
+	} else if c.compiled, err = r.wazero.CompileModule(context.Background(), prepared.Wasm); err != nil {
 		err = invalidModule(err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	r.observer.Compiled(time.Since(began))
-	return m, nil
+	return c, nil
+}
+
+// traceFactor is how much larger a source map is when it is decoded, at most.
+const traceFactor = 8
+
+// traceOnce decodes a source map when it is first needed, which is when something
+// fails.
+func traceOnce(trace func([]byte) func(string) string, sourceMap []byte) func(string) string {
+	decoded := sync.OnceValue(func() func(string) string { return trace(sourceMap) })
+	return func(text string) string { return decoded()(text) }
 }
 
 type nobody struct{}

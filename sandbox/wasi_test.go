@@ -56,7 +56,7 @@ func newHostCalls(t testing.TB, call Call) *hostCalls {
 	if call.Timeout == 0 {
 		call.Timeout = time.Minute
 	}
-	h := &hostCalls{t: t, inv: r.newInvocation(context.Background(), call, Command)}
+	h := &hostCalls{t: t, inv: r.newInvocation(context.Background(), call, &module{kind: Command})}
 	h.ctx = h.inv.context()
 	h.instance, err = r.wazero.InstantiateModule(h.ctx, m.compiled, moduleConfig())
 	if err != nil {

@@ -1,0 +1,34 @@
+package js
+
+import (
+	"context"
+	"time"
+
+	"github.com/runnelhq/runnel/sandbox"
+)
+
+// Limits of evaluating a module at deploy. They are those of a small invocation:
+// what takes longer belongs into the handler.
+const (
+	buildTimeout = 10 * time.Second
+	buildMemory  = 128 << 20
+)
+
+// Build evaluates a script, an ES module without imports, and returns the module
+// that runs its handler, and what it logged. sourceMap may be nil. The script is
+// evaluated in rt, under limits; the errors are those of sandbox.Runtime.Snapshot.
+func Build(ctx context.Context, rt *sandbox.Runtime, script, sourceMap []byte) (wasm []byte, out sandbox.Outcome, err error) {
+	engine, err := Engine()
+	if err != nil {
+		return nil, out, err
+	}
+	boot, err := bootScript()
+	if err != nil {
+		return nil, out, err
+	}
+	return rt.Snapshot(ctx, sandbox.Snapshot{
+		Wasm: engine, Boot: boot, Source: script, Map: sourceMap,
+		Timeout: buildTimeout, Memory: buildMemory,
+		Clean: func(memory []byte) { clear(memory[hardLimit-hardZone : newHeap]) }, // the stack, which is empty
+	})
+}

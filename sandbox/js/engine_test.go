@@ -1,0 +1,14 @@
+package js_test
+
+import (
+	"testing"
+
+	"github.com/runnelhq/runnel/sandbox/js/jstest"
+)
+
+func TestAFunctionRuns(t *testing.T) {
+	t.Parallel()
+	if got := jstest.Eval(t, `await 0; return [1, "ä", {a: 1n < 2}]`); got != `[1,"ä",{"a":true}]` {
+		t.Errorf("got %s", got)
+	}
+}
