@@ -101,7 +101,7 @@ END $$;
 CREATE FUNCTION runnel.fetch_jobs(worker text, slots int, max_attempted_by int, after text, busy text[], used double precision[])
 RETURNS TABLE (job runnel.river_job, next text, again double precision)
 LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
   looks    constant int := 128;
@@ -289,7 +289,7 @@ END $$;
 -- time, and whoever loses a race waits for its turn.
 CREATE FUNCTION runnel.room(f runnel.functions, key text, OUT room int, OUT wait double precision)
 LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 DECLARE
   bucket record;
   flow runnel.function_flow;
@@ -340,7 +340,7 @@ END $$;
 -- Whether jobs of a function wait.
 CREATE FUNCTION runnel.waits(function text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 BEGIN
   RETURN EXISTS (
     SELECT FROM runnel.river_job j
