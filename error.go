@@ -12,19 +12,21 @@ type Code string
 
 // Codes of requests that did not run a function.
 const (
-	CodeInvalidRequest   Code = "InvalidRequest"
-	CodeInvalidModule    Code = "InvalidModule"
-	CodeInvalidCron      Code = "InvalidCron"
-	CodeFunctionNotFound Code = "FunctionNotFound"
-	CodeNotFound         Code = "NotFound"
-	CodeUnauthorized     Code = "Unauthorized"
-	CodeForbidden        Code = "Forbidden"
-	CodeAlreadyExists    Code = "AlreadyExists"
-	CodeTooLarge         Code = "TooLarge"
-	CodeTooManyRequests  Code = "TooManyRequests"
-	CodeWaitTimeout      Code = "WaitTimeout"
-	CodeUnavailable      Code = "Unavailable" // the database or the workers cannot be reached
-	CodeInternal         Code = "Internal"
+	CodeInvalidRequest       Code = "InvalidRequest"
+	CodeInvalidModule        Code = "InvalidModule"
+	CodeInvalidCron          Code = "InvalidCron"
+	CodeFunctionNotFound     Code = "FunctionNotFound"
+	CodeNotFound             Code = "NotFound"
+	CodeUnauthorized         Code = "Unauthorized"
+	CodeForbidden            Code = "Forbidden"
+	CodeAlreadyExists        Code = "AlreadyExists"
+	CodeTooLarge             Code = "TooLarge"
+	CodeTooManyRequests      Code = "TooManyRequests"
+	CodeConflict             Code = "Conflict" // it has ended, or is not what the request takes it for
+	CodeIdempotencyKeyReused Code = "IdempotencyKeyReused"
+	CodeWaitTimeout          Code = "WaitTimeout"
+	CodeUnavailable          Code = "Unavailable" // the database or the workers cannot be reached
+	CodeInternal             Code = "Internal"
 )
 
 // Codes of attempts.
@@ -46,6 +48,7 @@ type Error struct {
 	Code       Code
 	Message    string
 	RetryAfter time.Duration // when to try again, where that is known
+	Final      bool          // with an attempt's: another one would end the same
 	cause      error
 }
 
@@ -58,7 +61,9 @@ func Errorf(code Code, format string, args ...any) *Error {
 
 // Because adds a cause that is not shown to the caller.
 func (e *Error) Because(cause error) *Error {
-	return &Error{Code: e.Code, Message: e.Message, RetryAfter: e.RetryAfter, cause: cause}
+	because := *e
+	because.cause = cause
+	return &because
 }
 
 // Error implements error.

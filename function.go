@@ -44,6 +44,7 @@ type Function struct {
 	CanBypassRLS bool              `json:"can_bypass_rls"`
 	AllowedHosts []string          `json:"allowed_hosts"`
 	MaxAttempts  int               `json:"max_attempts,omitempty"` // 0: by trigger
+	Backoff      Backoff           `json:"backoff"`
 	VerifyJWT    bool              `json:"verify_jwt"`
 	Enabled      bool              `json:"enabled"`
 	CreatedAt    time.Time         `json:"created_at"`
@@ -71,6 +72,7 @@ type Config struct {
 	CanBypassRLS *bool              `json:"can_bypass_rls"`
 	AllowedHosts *[]string          `json:"allowed_hosts"`
 	MaxAttempts  *int               `json:"max_attempts"`
+	Backoff      *Backoff           `json:"backoff"`
 	VerifyJWT    *bool              `json:"verify_jwt"`
 	Enabled      *bool              `json:"enabled"`
 	FlowConfig
@@ -105,6 +107,11 @@ func (c Config) Check() error {
 	}
 	if c.MaxAttempts != nil && (*c.MaxAttempts < 0 || *c.MaxAttempts > MaxAttempts) {
 		return Errorf(CodeInvalidRequest, "max_attempts %d is out of range: use 1 to %d, or 0 for the trigger's default", *c.MaxAttempts, MaxAttempts)
+	}
+	if c.Backoff != nil {
+		if err := c.Backoff.check(); err != nil {
+			return err
+		}
 	}
 	if err := c.FlowConfig.check(); err != nil {
 		return err

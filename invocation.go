@@ -52,6 +52,7 @@ type Invocation struct {
 	Result       json.RawMessage   `json:"result"`
 	RequestID    string            `json:"request_id,omitempty"`
 	Traceparent  string            `json:"traceparent,omitempty"`
+	ReplayOf     string            `json:"replay_of,omitempty"` // the invocation that this one runs again
 	CreatedAt    time.Time         `json:"created_at"`
 	StartedAt    *time.Time        `json:"started_at"`
 	FinishedAt   time.Time         `json:"finished_at"`

@@ -41,6 +41,9 @@ var failures = map[runnel.Code]failure{
 	runnel.CodeAlreadyExists:    {http.StatusConflict, true},
 	runnel.CodeTooLarge:         {http.StatusRequestEntityTooLarge, true},
 	runnel.CodeTooManyRequests:  {http.StatusTooManyRequests, true}, // with Retry-After
+	runnel.CodeConflict:         {http.StatusConflict, true},
+
+	runnel.CodeIdempotencyKeyReused: {http.StatusUnprocessableEntity, true},
 
 	// The function ran, or may have.
 	runnel.CodeFunctionError:     {http.StatusInternalServerError, false},

@@ -211,7 +211,17 @@ func (h *house) ended(id string) invocation {
 	var got invocation
 	h.until("the end of invocation "+id, func() bool {
 		r := h.admin(http.MethodGet, "/admin/v1/invocations/"+id, "")
-		return r.StatusCode == http.StatusOK && json.Unmarshal([]byte(r.body), &got) == nil
+		got = invocation{}
+		return r.StatusCode == http.StatusOK && json.Unmarshal([]byte(r.body), &got) == nil &&
+			got.Status != statusQueued && got.Status != statusRunning && got.Status != statusRetrying
 	})
 	return got
+}
+
+// decode reads an answer's JSON.
+func decode(t *testing.T, r reply, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(r.body), v); err != nil {
+		t.Fatalf("%v: %v", r, err)
+	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -38,21 +39,38 @@ func parseFilter(function string, q url.Values, now time.Time) (sql.Filter, erro
 			return f, runnel.Errorf(runnel.CodeInvalidRequest, "status %.40q is not one: use %s", v, statuses)
 		}
 	}
-	if v := q.Get("since"); v != "" {
-		if ago, err := time.ParseDuration(v); err == nil && ago >= 0 {
-			f.Since = now.Add(-ago)
-		} else if f.Since, err = time.Parse(time.RFC3339, v); err != nil {
-			return f, runnel.Errorf(runnel.CodeInvalidRequest, "since %.40q is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 15m", v)
-		}
+	var err error
+	if f.Since, err = parseTime("since", q.Get("since"), now); err != nil {
+		return f, err
 	}
-	if v := q.Get("limit"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 || n > maxPage {
-			return f, runnel.Errorf(runnel.CodeInvalidRequest, "limit %.40q is not a number from 1 to %d", v, maxPage)
-		}
-		f.Limit = n
+	f.Limit, err = parseLimit(q.Get("limit"), defaultPage, maxPage)
+	return f, err
+}
+
+// parseTime reads a time (RFC 3339) or how long ago it is ("15m"); "" is none.
+func parseTime(name, v string, now time.Time) (time.Time, error) {
+	if v == "" {
+		return time.Time{}, nil
 	}
-	return f, nil
+	if ago, err := time.ParseDuration(v); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	t, err := time.Parse(time.RFC3339, v)
+	if err != nil {
+		return t, runnel.Errorf(runnel.CodeInvalidRequest, "%s %.40q is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 15m", name, v)
+	}
+	return t, nil
+}
+
+func parseLimit(v string, none, most int) (int, error) {
+	if v == "" {
+		return none, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > most {
+		return 0, runnel.Errorf(runnel.CodeInvalidRequest, "limit %.40q is not a number from 1 to %d", v, most)
+	}
+	return n, nil
 }
 
 // seen is a log row as it leaves. Rows were redacted before they were written;
@@ -87,29 +105,128 @@ func (s *Server) listInvocations(w http.ResponseWriter, r *http.Request) {
 
 var uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 
-// invocation is the newest attempt's row, and all of them.
-type invocation struct {
-	runnel.Invocation
-	Attempts []runnel.Invocation `json:"attempts"`
+func checkInvocationID(id string) error {
+	if uuidPattern.MatchString(id) {
+		return nil
+	}
+	return runnel.Errorf(runnel.CodeInvalidRequest, "%.80q is not an invocation id: use the UUID of the x-runnel-invocation-id header", id)
 }
 
-// getInvocation answers with an invocation's log. There is none before its first
-// attempt has ended: until then it is 404.
+// Where an invocation stands while more of it is to come. They are not statuses of
+// log rows.
+const (
+	statusQueued   runnel.Status = "queued"   // no attempt has begun
+	statusRunning  runnel.Status = "running"  // an attempt runs
+	statusRetrying runnel.Status = "retrying" // an attempt failed, and there will be another
+)
+
+// invocation is the newest attempt's row, all of them, and where it stands. Before
+// the first attempt has ended there is no row, and Status and the fields below are
+// all that is known.
+type invocation struct {
+	runnel.Invocation
+	MaxAttempts int                 `json:"max_attempts,omitempty"` // not known any more a day after the end
+	NextAttempt *time.Time          `json:"next_attempt_at,omitempty"`
+	Cancelling  bool                `json:"cancelling,omitempty"` // a cancel was asked for, and it runs still
+	Attempts    []runnel.Invocation `json:"attempts"`
+}
+
+// getInvocation answers with an invocation's log and where it stands.
 func (s *Server) getInvocation(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	if !uuidPattern.MatchString(id) {
-		writeError(w, r, s.log, runnel.Errorf(runnel.CodeInvalidRequest, "%.80q is not an invocation id: use the UUID of the x-runnel-invocation-id header", id))
-		return
-	}
-	rows, err := s.db.Invocation(r.Context(), id)
-	if err == nil && len(rows) == 0 {
-		err = runnel.Errorf(runnel.CodeNotFound, "invocation %s has no log row: it has not ended yet, or it is older than RUNNEL_LOG_RETENTION", id)
+	err := checkInvocationID(id)
+	var got invocation
+	if err == nil {
+		got, err = s.invocation(r.Context(), id)
 	}
 	if err != nil {
 		writeError(w, r, s.log, err)
 		return
 	}
-	rows = seen(rows)
-	newest := slices.MaxFunc(rows, func(a, b runnel.Invocation) int { return a.Attempt - b.Attempt })
-	writeJSON(w, http.StatusOK, invocation{newest, rows})
+	writeJSON(w, http.StatusOK, got)
+}
+
+func (s *Server) invocation(ctx context.Context, id string) (got invocation, err error) {
+	// The job first: an attempt that ends in between is then in the rows.
+	job, queued, err := s.db.Job(ctx, id)
+	if err != nil {
+		return got, err
+	}
+	rows, err := s.db.Invocation(ctx, id)
+	if err != nil && !(queued && runnel.CodeOf(err) == runnel.CodeNotFound) {
+		return got, err
+	}
+	got.Attempts = seen(rows)
+	for _, row := range got.Attempts {
+		if row.Attempt >= got.Attempt {
+			got.Invocation = row
+		}
+	}
+	if !queued {
+		return got, nil
+	}
+	got.MaxAttempts = job.MaxAttempts
+	if len(rows) == 0 {
+		got.Invocation = runnel.Invocation{
+			ID: id, FunctionName: job.Function, Trigger: job.Trigger, JobID: job.ID, Attempt: job.Attempt, CreatedAt: job.CreatedAt,
+			Environment: map[string]string{}, RequestID: job.RequestID, ReplayOf: job.ReplayOf,
+		}
+	}
+	switch job.State {
+	case "running":
+		if len(rows) == 0 || got.Attempt < job.Attempt {
+			got.Status, got.Attempt, got.StartedAt, got.Cancelling = statusRunning, job.Attempt, job.AttemptedAt, job.Cancelling
+		}
+	case "available", "pending", "retryable", "scheduled":
+		if got.Attempt > job.Attempt {
+			break // an attempt has ended since
+		}
+		got.Status = statusQueued
+		if job.Attempt > 0 {
+			got.Status = statusRetrying
+		}
+		got.NextAttempt = &job.ScheduledAt
+	}
+	return got, nil
+}
+
+// cancelInvocation stops an invocation: 200 when it will not run (any more), 202 when
+// it runs and its worker was told, 409 when it had ended.
+func (s *Server) cancelInvocation(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	err := checkInvocationID(id)
+	var what string
+	if err == nil {
+		what, err = s.db.Cancel(r.Context(), id)
+	}
+	if err == nil && what == sql.Finished {
+		err = runnel.Errorf(runnel.CodeConflict, "invocation %s has ended: there is nothing to cancel. Read how it ended at /admin/v1/invocations/%s", id, id)
+	}
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "invocation cancelled", "invocation", id, "was", what)
+	status := http.StatusOK
+	if what == sql.Stopping {
+		status = http.StatusAccepted
+	}
+	writeJSON(w, status, map[string]string{"invocation_id": id, "status": what})
+}
+
+// replayInvocation runs an invocation's event again, as a new invocation.
+func (s *Server) replayInvocation(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	err := checkInvocationID(id)
+	var again string
+	if err == nil {
+		again, err = s.db.Replay(r.Context(), id)
+	}
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	s.log.InfoContext(r.Context(), "invocation replayed", "invocation", again, "replay_of", id)
+	w.Header().Set("Location", "/admin/v1/invocations/"+again)
+	writeJSON(w, http.StatusAccepted, map[string]string{"invocation_id": again, "replay_of": id})
 }

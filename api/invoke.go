@@ -26,7 +26,7 @@ var errStopping = errors.New("server is stopping")
 // their answers; the former is Supabase's list and ours.
 const (
 	corsAllow  = "authorization, x-client-info, apikey, content-type, x-region, x-request-id, idempotency-key, prefer, traceparent, tracestate, baggage"
-	corsExpose = "location, preference-applied, retry-after, x-relay-error, x-request-id, x-runnel-invocation-id"
+	corsExpose = "idempotent-replayed, location, preference-applied, retry-after, x-relay-error, x-request-id, x-runnel-invocation-id"
 )
 
 // functionPath splits an escaped path into the function's name and the path the
@@ -65,7 +65,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	e, err := s.prepare(w, r)
+	e, key, err := s.prepare(w, r)
 	if err != nil {
 		h.Set(headerRelayError, "true") // nothing has run yet
 		writeError(w, r, s.log, err)
@@ -74,58 +74,67 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	h.Set(headerInvocationID, e.ID)
 
 	p := parsePrefer(r.Header)
-	if p.Async || p.Wait == 0 {
-		if err := s.invoker.Enqueue(r.Context(), e); err != nil {
-			s.invokeFailed(w, r, e.ID, err)
-			return
-		}
-		accepted(w, e.ID, p)
-		return
-	}
 	wait := s.cfg.WaitLimit
 	if p.Wait > 0 {
 		wait = min(wait, p.Wait)
 	}
-	e.Now = p.Wait < 0 // whoever named a wait takes 202 for an answer, and may queue
-	res, err := s.invoker.Invoke(r.Context(), e, wait)
+	e.Now = p.Wait < 0 && !p.Async // whoever named a wait takes 202 for an answer, and may queue
+	id, async := e.ID, p.Async || p.Wait == 0
+	var res sql.Response
 	switch {
-	case p.Wait > 0 && runnel.CodeOf(err) == runnel.CodeWaitTimeout:
-		accepted(w, e.ID, p)
+	case key != nil:
+		id, err = s.invoker.EnqueueOnce(r.Context(), e, *key)
+		if err == nil && id != e.ID {
+			h.Set(headerInvocationID, id)
+			h.Set(headerReplayed, "true")
+		}
+		if err == nil && !async {
+			res, err = s.invoker.Wait(r.Context(), id, wait)
+		}
+	case async:
+		err = s.invoker.Enqueue(r.Context(), e)
+	default:
+		res, err = s.invoker.Invoke(r.Context(), e, wait)
+	}
+	switch {
+	case err == nil && async, p.Wait > 0 && runnel.CodeOf(err) == runnel.CodeWaitTimeout:
+		accepted(w, id, p)
 	case err != nil:
-		s.invokeFailed(w, r, e.ID, err)
+		s.invokeFailed(w, r, id, err)
 	case res.Code != "":
-		s.invokeFailed(w, r, e.ID, &runnel.Error{Code: res.Code, Message: res.Message})
+		s.invokeFailed(w, r, id, &runnel.Error{Code: res.Code, Message: res.Message})
 	default:
 		out, err := respond(res.Result)
 		if err != nil {
-			s.invokeFailed(w, r, e.ID, err)
+			s.invokeFailed(w, r, id, err)
 			return
 		}
 		out.write(w)
 	}
 }
 
-// prepare reads the request down to what is enqueued. Nothing is read of the
-// body before the caller is known to be allowed.
-func (s *Server) prepare(w http.ResponseWriter, r *http.Request) (sql.Enqueue, error) {
+// prepare reads the request down to what is enqueued, and the key that it has, if
+// any. Nothing is read of the body before the caller is known to be allowed.
+func (s *Server) prepare(w http.ResponseWriter, r *http.Request) (sql.Enqueue, *sql.Key, error) {
 	name, path, err := functionPath(r.URL.EscapedPath())
 	if err != nil {
-		return sql.Enqueue{}, err
+		return sql.Enqueue{}, nil, err
 	}
-	if r.Header.Get("Idempotency-Key") != "" {
-		return sql.Enqueue{}, runnel.Errorf(runnel.CodeInvalidRequest, "Idempotency-Key is not available in this version, and ignoring it could run the function twice: send the request without it")
+	key, err := idempotencyKey(r.Header)
+	if err != nil {
+		return sql.Enqueue{}, nil, err
 	}
 	fn, err := s.invoker.Lookup(r.Context(), name)
 	if err != nil {
-		return sql.Enqueue{}, err
+		return sql.Enqueue{}, nil, err
 	}
 	caller, err := s.auth.caller(r, fn.VerifyJWT)
 	if err != nil {
-		return sql.Enqueue{}, s.refused(r, err)
+		return sql.Enqueue{}, nil, s.refused(r, err)
 	}
 	body, err := readBody(w, r, runnel.MaxPayloadSize)
 	if err != nil {
-		return sql.Enqueue{}, err
+		return sql.Enqueue{}, nil, err
 	}
 	id := w.Header().Get(headerRequestID)
 	ev, err := event(call{
@@ -133,12 +142,16 @@ func (s *Server) prepare(w http.ResponseWriter, r *http.Request) (sql.Enqueue, e
 		Header: r.Header, Body: body, Caller: caller, RequestID: id,
 	})
 	if err != nil {
-		return sql.Enqueue{}, err
+		return sql.Enqueue{}, nil, err
+	}
+	var once *sql.Key
+	if key != "" {
+		once = &sql.Key{Text: key, Scope: keyScope(caller, r.Header), Request: keyRequest(r.Method, path, r.URL.RawQuery, r.Header.Get("Content-Type"), body)}
 	}
 	return sql.Enqueue{
 		ID: sql.NewID(), Function: name, Trigger: runnel.TriggerHTTP, Event: ev, Caller: caller,
 		RequestID: id, Traceparent: traceparent(r.Header.Get("Traceparent")),
-	}, nil
+	}, once, nil
 }
 
 // readBody reads a body of at most limit bytes, and one that says it is longer

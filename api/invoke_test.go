@@ -158,7 +158,10 @@ func TestCallsThatDoNotRun(t *testing.T) {
 		"admin token":     {"/functions/v1/closed", "", []string{"Authorization", "Bearer " + testAdminToken}, 401, runnel.CodeUnauthorized},
 		"not JSON":        {"/functions/v1/open", "{", []string{"Content-Type", "application/json"}, 400, runnel.CodeInvalidRequest},
 		"too large":       {"/functions/v1/open", strings.Repeat("x", runnel.MaxPayloadSize+1), nil, 413, runnel.CodeTooLarge},
-		"idempotency key": {"/functions/v1/open", "", []string{"Idempotency-Key", "k"}, 400, runnel.CodeInvalidRequest},
+		"key with spaces": {"/functions/v1/open", "", []string{"Idempotency-Key", "a b"}, 400, runnel.CodeInvalidRequest},
+		"empty key":       {"/functions/v1/open", "", []string{"Idempotency-Key", ""}, 400, runnel.CodeInvalidRequest},
+		"two keys":        {"/functions/v1/open", "", []string{"Idempotency-Key", "a", "Idempotency-Key", "b"}, 400, runnel.CodeInvalidRequest},
+		"long key":        {"/functions/v1/open", "", []string{"Idempotency-Key", strings.Repeat("k", 256)}, 400, runnel.CodeInvalidRequest},
 	} {
 		r := h.do("POST", c.path, c.body, c.headers...)
 		if r.StatusCode != c.status || r.code() != c.code || r.Header.Get(headerRelayError) != "true" || r.Header.Get(headerRequestID) == "" {

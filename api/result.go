@@ -123,7 +123,7 @@ func httpResponse(status int, fields map[string]json.RawMessage) (response, erro
 var dropped = []string{
 	"Connection", "Content-Length", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
 	"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	headerInvocationID, headerRequestID, headerRelayError,
+	headerInvocationID, headerRequestID, headerRelayError, headerReplayed,
 }
 
 func readHeaders(h http.Header, raw json.RawMessage) error {

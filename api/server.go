@@ -146,6 +146,14 @@ func (s *Server) routes() http.Handler {
 	admin("DELETE /admin/v1/functions/{name}/secrets/{key}", s.deleteSecret)
 	admin("POST /admin/v1/secrets/rotate", s.rotateSecrets)
 	admin("GET /admin/v1/invocations/{id}", s.getInvocation)
+	admin("POST /admin/v1/invocations/{id}/cancel", s.cancelInvocation)
+	admin("POST /admin/v1/invocations/{id}/replay", s.replayInvocation)
+	admin("GET /admin/v1/dead-letters", s.listDeadLetters)
+	admin("DELETE /admin/v1/dead-letters", s.purgeDeadLetters)
+	admin("POST /admin/v1/dead-letters/redrive", s.redriveDeadLetters)
+	admin("GET /admin/v1/dead-letters/{id}", s.getDeadLetter)
+	admin("DELETE /admin/v1/dead-letters/{id}", s.purgeDeadLetter)
+	admin("POST /admin/v1/dead-letters/{id}/redrive", s.redriveDeadLetter)
 
 	rest := routed(mux)
 	return s.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -43,6 +43,7 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settle
 		Role:         task.Caller.Role,
 		RequestID:    task.RequestID,
 		Traceparent:  task.Traceparent,
+		ReplayOf:     task.ReplayOf,
 		CreatedAt:    job.CreatedAt,
 	}
 	env, envErr := newEnvironment(w.cfg.Keys, task)
@@ -79,7 +80,7 @@ func (w *Worker) run(ctx context.Context, task sql.Task, env map[string]string, 
 		Hash:     task.Function.WasmHash,
 		Revision: task.Revision,
 		Load:     func(ctx context.Context) ([]byte, error) { return w.db.Module(ctx, task.Function.WasmHash) },
-		Event:    task.Event,
+		Event:    attemptEvent(task, job.Attempt, job.MaxAttempts),
 		Env:      env,
 		Timeout:  task.Function.Timeout,
 		Memory:   task.Function.MaxMemory,
@@ -113,13 +114,18 @@ func (w *Worker) outcome(job *river.Job[Args], task sql.Task, row runnel.Invocat
 	}
 	s := &sql.Settlement{JobID: job.ID, Attempt: job.Attempt, Respond: task.Respond, State: sql.StateCompleted}
 	if err == nil {
-		row.Status = runnel.StatusSuccess
+		if task.Trigger != runnel.TriggerHTTP {
+			err = refusal(out.Output)
+		}
 		s.Response = out.Output
 		if len(out.Output) > 0 && len(out.Output) <= runnel.MaxKeptResult {
 			if kept := hide.JSON(out.Output); json.Valid(kept) {
 				row.Result = kept
 			}
 		}
+	}
+	if err == nil {
+		row.Status = runnel.StatusSuccess
 		s.Row = row
 		return s
 	}
@@ -134,23 +140,15 @@ func (w *Worker) outcome(job *river.Job[Args], task sql.Task, row runnel.Invocat
 	switch {
 	case row.Status == runnel.StatusCancelled || row.Status == runnel.StatusSkipped:
 		s.State = sql.StateCancelled
-	case known.Code.Retryable() && job.Attempt < job.MaxAttempts:
-		s.State, s.RetryIn = sql.StateRetryable, backoff(job.Attempt)
+	case known.Code.Retryable() && !known.Final && job.Attempt < job.MaxAttempts:
+		s.State, s.RetryIn = sql.StateRetryable, task.Function.Backoff.Pause(job.Attempt)
+		if known.RetryAfter > 0 {
+			s.RetryIn = known.RetryAfter + rand.N(known.RetryAfter/10+1) // not before, and not all at once
+		}
 	default:
 		s.State = sql.StateDiscarded
 	}
 	return s
-}
-
-// backoff is the pause before the attempt after attempt n (counted from 1): 1 s,
-// doubled for each attempt up to 5 minutes, give or take a fifth so that
-// invocations that failed together do not come back together.
-func backoff(n int) time.Duration {
-	d := 5 * time.Minute
-	if n < 9 {
-		d = min(d, time.Second<<(n-1))
-	}
-	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 }
 
 // redactLogs hides secrets in the lines, also those split over several.

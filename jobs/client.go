@@ -30,8 +30,13 @@ func NewRiverClient(db *sql.DB, log *slog.Logger) (*river.Client[pgx.Tx], error)
 	return river.NewClient(riverpgxv5.New(db.Pool()), &river.Config{Schema: sql.Schema, Logger: log})
 }
 
-func newWorkingClient(db *sql.DB, cfg WorkerConfig, workers *river.Workers, commands <-chan string, f *fetcher) (*river.Client[pgx.Tx], error) {
-	return river.NewClient(newDriver(db.Pool(), commands, f), &river.Config{
+func newWorkingClient(db *sql.DB, cfg WorkerConfig, workers *river.Workers, driver *driver) (*river.Client[pgx.Tx], error) {
+	// Dead letters are kept as long as the log is. River takes -1 for ever.
+	deadLetters := cfg.LogRetention
+	if deadLetters <= 0 {
+		deadLetters = -1
+	}
+	return river.NewClient(driver, &river.Config{
 		ID:     cfg.ID,
 		Schema: sql.Schema,
 		Logger: cfg.Logger,
@@ -44,5 +49,7 @@ func newWorkingClient(db *sql.DB, cfg WorkerConfig, workers *river.Workers, comm
 		FetchOnlyKnownKinds:  true,
 		JobTimeout:           -1, // the sandbox enforces each function's own
 		RescueStuckJobsAfter: rescueAfter,
+
+		DiscardedJobRetentionPeriod: deadLetters,
 	})
 }

@@ -77,11 +77,32 @@ func (i *Invoker) Invoke(ctx context.Context, e sql.Enqueue, wait time.Duration)
 	if err := i.Enqueue(ctx, e); err != nil {
 		return sql.Response{}, err
 	}
+	return await(ctx, e.ID, got, deadline, wait)
+}
+
+// EnqueueOnce is Enqueue for a call with a key: it answers the id of the first
+// invocation under it, which is e.ID when this is the first call.
+func (i *Invoker) EnqueueOnce(ctx context.Context, e sql.Enqueue, key sql.Key) (id string, err error) {
+	e.Respond = true // somebody may ask again
+	return i.db.EnqueueOnce(ctx, e, key)
+}
+
+// Wait waits for an invocation that was enqueued with EnqueueOnce, as Invoke does.
+func (i *Invoker) Wait(ctx context.Context, id string, wait time.Duration) (sql.Response, error) {
+	got, unsubscribe := i.waiter.subscribe(id)
+	defer unsubscribe()
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	i.waiter.wake([]string{id}) // it may have ended before
+	return await(ctx, id, got, deadline, wait)
+}
+
+func await(ctx context.Context, id string, got <-chan sql.Response, deadline *time.Timer, wait time.Duration) (sql.Response, error) {
 	select {
 	case r := <-got:
 		return r, nil
 	case <-deadline.C:
-		return sql.Response{}, runnel.Errorf(runnel.CodeWaitTimeout, "no result within %s; the run goes on: read it at /admin/v1/invocations/%s", wait, e.ID)
+		return sql.Response{}, runnel.Errorf(runnel.CodeWaitTimeout, "no result within %s; the run goes on: read it at /admin/v1/invocations/%s", wait, id)
 	case <-ctx.Done():
 		return sql.Response{}, context.Cause(ctx)
 	}

@@ -15,9 +15,10 @@ import (
 // Whoever is logged in to the database can send any notification: Postgres has no
 // right to withhold, and a function's SQL can call pg_notify. River believes what
 // it hears on its control channel (cancel this job, pause that queue) and on its
-// leadership channel (resign). So a worker's River listens to neither. It hears of
-// new jobs, which makes it look at a table and no more, and the commands that the
-// worker itself finds in River's tables, which functions cannot write.
+// leadership channel (resign). So a worker's River hears neither. It hears of new
+// jobs, which makes it look at a table and no more, and the commands that the worker
+// itself finds in River's tables, which functions cannot write. What comes over the
+// control channel is a hint for the worker to look at those now.
 //
 // This rests on an interface that River does not document: the driver makes the
 // listener. TestFUNC_I3_NotificationsCarryNoAuthority fails when that changes.
@@ -28,24 +29,30 @@ const (
 	topicControl = "river_control"
 )
 
-// controlInterval is how late a cancel or a pause may be. A statement each second
-// finds both; by primary key, it is not worth more thought.
-const controlInterval = time.Second
+const (
+	// controlInterval is how late a cancel or a pause may be whose hint was lost. A
+	// statement each second finds both; by primary key, it is not worth more thought.
+	controlInterval = time.Second
+	// hintInterval is the least time between two looks, however many hints there are:
+	// anyone can send them.
+	hintInterval = 20 * time.Millisecond
+)
 
 // driver is River's own, but for the listener and the fetch (fetch.go).
 type driver struct {
 	*riverpgxv5.Driver
 	commands <-chan string
 	fetcher  *fetcher
+	hints    chan<- struct{}
 }
 
-func newDriver(pool *pgxpool.Pool, commands <-chan string, f *fetcher) *driver {
-	return &driver{riverpgxv5.New(pool), commands, f}
+func newDriver(pool *pgxpool.Pool, commands <-chan string, f *fetcher, hints chan<- struct{}) *driver {
+	return &driver{riverpgxv5.New(pool), commands, f, hints}
 }
 
 // GetListener implements riverdriver.Driver.
 func (d *driver) GetListener(params *riverdriver.GetListenenerParams) riverdriver.Listener {
-	return &listener{Listener: d.Driver.GetListener(params), commands: d.commands, look: d.fetcher.look}
+	return &listener{Listener: d.Driver.GetListener(params), commands: d.commands, look: d.fetcher.look, hints: d.hints}
 }
 
 // listener passes on hints of new jobs, and the worker's own commands as if they
@@ -54,12 +61,13 @@ type listener struct {
 	riverdriver.Listener
 	commands <-chan string
 	look     <-chan struct{}           // it is time to look for jobs
+	hints    chan<- struct{}           // the worker looks at its tables
 	kept     *riverdriver.Notification // came together with a command
 }
 
-// Listen does nothing for the channels that carry authority.
+// Listen does nothing for channels that are neither of jobs nor a hint.
 func (l *listener) Listen(ctx context.Context, topic string) error {
-	if topic != topicInsert {
+	if topic != topicInsert && topic != topicControl {
 		return nil
 	}
 	return l.Listener.Listen(ctx, topic)
@@ -67,7 +75,7 @@ func (l *listener) Listen(ctx context.Context, topic string) error {
 
 // Unlisten is the counterpart of Listen.
 func (l *listener) Unlisten(ctx context.Context, topic string) error {
-	if topic != topicInsert {
+	if topic != topicInsert && topic != topicControl {
 		return nil
 	}
 	return l.Listener.Unlisten(ctx, topic)
@@ -97,14 +105,20 @@ func (l *listener) WaitForNotification(ctx context.Context) (*riverdriver.Notifi
 		n, err := l.Listener.WaitForNotification(wait)
 		cancel()
 		ours, ok := <-own
-		hint := err == nil && n.Topic == topicInsert
+		inserted := err == nil && n.Topic == topicInsert
+		if err == nil && n.Topic == topicControl {
+			select {
+			case l.hints <- struct{}{}:
+			default: // one that was not looked at yet stands for all
+			}
+		}
 		switch {
 		case ok:
-			if hint {
+			if inserted {
 				l.kept = n
 			}
 			return ours, nil
-		case hint:
+		case inserted:
 			return n, nil
 		case err != nil:
 			return nil, err
@@ -112,8 +126,9 @@ func (l *listener) WaitForNotification(ctx context.Context) (*riverdriver.Notifi
 	}
 }
 
-// control tells River what its tables say: which of the jobs that run here are to
-// be cancelled, and whether the queue is paused. What nobody hears is said again.
+// control does what the tables say: it stops the attempts that run here and are to
+// be cancelled, or that somebody else has ended, and tells River whether the queue is
+// paused. What nobody hears is said again.
 func (w *Worker) control() {
 	ticker := time.NewTicker(controlInterval)
 	defer ticker.Stop()
@@ -123,16 +138,16 @@ func (w *Worker) control() {
 		case <-w.life.Done():
 			return
 		case <-ticker.C:
+		case <-w.hints:
 		}
 		ctx, cancel := context.WithTimeout(w.life, controlInterval)
-		paused, cancelled, err := w.db.Control(ctx, w.runningJobs())
+		paused, cancelled, lost, err := w.db.Control(ctx, w.attempts.all())
 		switch {
 		case err != nil && w.life.Err() == nil:
 			w.log.Warn("looking for cancelled jobs failed; trying again", "error", err)
 		case err == nil:
-			for _, id := range cancelled {
-				w.command(ctx, fmt.Sprintf(`{"action":"cancel","job_id":%d,"queue":%q}`, id, sql.Queue))
-			}
+			w.attempts.stop(cancelled, errCancelled)
+			w.attempts.stop(lost, errLost)
 			if paused {
 				w.command(ctx, fmt.Sprintf(`{"action":"pause","queue":%q}`, sql.Queue))
 			} else if wasPaused {
@@ -141,6 +156,10 @@ func (w *Worker) control() {
 			wasPaused = paused
 		}
 		cancel()
+		select {
+		case <-w.life.Done():
+		case <-time.After(hintInterval):
+		}
 	}
 }
 
@@ -149,26 +168,4 @@ func (w *Worker) command(ctx context.Context, payload string) {
 	case w.commands <- payload:
 	case <-ctx.Done():
 	}
-}
-
-// runs notes that a job runs here, until the returned function is called.
-func (w *Worker) runs(id int64) (ended func()) {
-	w.runningMu.Lock()
-	defer w.runningMu.Unlock()
-	w.running[id] = struct{}{}
-	return func() {
-		w.runningMu.Lock()
-		defer w.runningMu.Unlock()
-		delete(w.running, id)
-	}
-}
-
-func (w *Worker) runningJobs() []int64 {
-	w.runningMu.Lock()
-	defer w.runningMu.Unlock()
-	ids := make([]int64, 0, len(w.running))
-	for id := range w.running {
-		ids = append(ids, id)
-	}
-	return ids
 }

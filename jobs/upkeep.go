@@ -81,6 +81,9 @@ func (w *Worker) keepPartitions() {
 	ticker := time.NewTicker(partitionInterval)
 	defer ticker.Stop()
 	for {
+		if err := w.db.ForgetKeys(w.life); err != nil && w.life.Err() == nil {
+			w.log.Warn("removing old idempotency keys failed; trying again in an hour", "error", err)
+		}
 		if w.cfg.LogRetention > 0 {
 			n, err := w.db.DropPartitions(w.life, w.cfg.LogRetention)
 			if err != nil && w.life.Err() == nil {

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,9 +34,9 @@ type waiter struct {
 	look chan struct{} // something was added to done
 
 	mu      sync.Mutex
-	waiting map[string]chan sql.Response // by invocation id; guarded by mu
-	done    map[string]struct{}          // ids to look for; guarded by mu
-	heard   bool                         // a LISTEN connection works; guarded by mu
+	waiting map[string][]chan sql.Response // by invocation id, several for calls with one key; guarded by mu
+	done    map[string]struct{}            // ids to look for; guarded by mu
+	heard   bool                           // a LISTEN connection works; guarded by mu
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -45,7 +46,7 @@ func newWaiter(db *sql.DB, log *slog.Logger, met *Metrics) *waiter {
 	return &waiter{
 		db: db, log: log, met: met,
 		look:    make(chan struct{}, 1),
-		waiting: make(map[string]chan sql.Response),
+		waiting: make(map[string][]chan sql.Response),
 		done:    make(map[string]struct{}),
 	}
 }
@@ -66,17 +67,20 @@ func (w *waiter) close() {
 	w.wg.Wait()
 }
 
-// subscribe must come before the invocation is enqueued. The channel gets at
-// most one response; cancel ends the subscription.
+// subscribe must come before the invocation is enqueued, or wake after it. The
+// channel gets at most one response; cancel ends the subscription.
 func (w *waiter) subscribe(id string) (got <-chan sql.Response, cancel func()) {
 	ch := make(chan sql.Response, 1)
 	w.mu.Lock()
-	w.waiting[id] = ch
+	w.waiting[id] = append(w.waiting[id], ch)
 	w.mu.Unlock()
 	w.met.waiters.Inc()
 	return ch, func() {
 		w.mu.Lock()
-		delete(w.waiting, id)
+		left := slices.DeleteFunc(w.waiting[id], func(other chan sql.Response) bool { return other == ch })
+		if w.waiting[id] = left; len(left) == 0 {
+			delete(w.waiting, id)
+		}
 		w.mu.Unlock()
 		w.met.waiters.Dec()
 	}
@@ -202,9 +206,9 @@ func (w *waiter) deliver(found map[string]sql.Response) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, r := range found {
-		if ch, ok := w.waiting[id]; ok {
-			delete(w.waiting, id)
+		for _, ch := range w.waiting[id] {
 			ch <- r // has room: one response for each subscription
 		}
+		delete(w.waiting, id)
 	}
 }

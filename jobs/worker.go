@@ -67,10 +67,11 @@ type Worker struct {
 	clock clock
 	taken *taken
 
-	runEnded  chan struct{} // a run of a schedule has been settled
-	commands  chan string   // to River, in place of its control channel
-	runningMu sync.Mutex
-	running   map[int64]struct{} // guarded by runningMu; jobs
+	runEnded chan struct{} // a run of a schedule has been settled
+	attempts attempts      // those that run here
+	commands chan string   // to River, in place of its control channel
+	hints    chan struct{} // something was asked for: control looks
+	retries  chan struct{} // one is due before promote looks
 
 	mu      sync.Mutex
 	started bool // guarded by mu
@@ -91,7 +92,7 @@ type loaded struct {
 // NewWorker returns a Worker that runs modules in rt.
 func NewWorker(db *sql.DB, rt *sandbox.Runtime, cfg WorkerConfig) (*Worker, error) {
 	w := &Worker{cfg: cfg, log: cfg.Logger, met: cfg.Metrics, db: db, sandbox: rt, egress: egress.New()}
-	w.commands, w.running = make(chan string), map[int64]struct{}{}
+	w.commands, w.hints, w.retries = make(chan string), make(chan struct{}, 1), make(chan struct{}, 1)
 	w.runEnded = make(chan struct{}, 1)
 	w.lease, w.taken = newLease(), newTaken()
 	w.loads = batch.New(maxLoadBatch, w.loadBatch)
@@ -105,7 +106,7 @@ func NewWorker(db *sql.DB, rt *sandbox.Runtime, cfg WorkerConfig) (*Worker, erro
 	if err := river.AddWorkerSafely(workers, river.WorkFunc(w.work)); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	client, err := newWorkingClient(db, cfg, workers, w.commands, w.fetcher)
+	client, err := newWorkingClient(db, cfg, workers, newDriver(db.Pool(), w.commands, w.fetcher, w.hints))
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
@@ -136,6 +137,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	w.upkeep.Go(w.beat)
 	w.upkeep.Go(w.keepPartitions)
 	w.upkeep.Go(w.control)
+	w.sweeps.Go(w.promote)
 	w.sweeps.Go(w.schedule)
 	w.sweeps.Go(w.warm)
 	return nil
@@ -196,7 +198,7 @@ func (w *Worker) work(ctx context.Context, job *river.Job[Args]) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(w.interrupted, func() { cancel(errStopped) })()
-	defer w.runs(job.ID)()
+	defer w.attempts.begin(sql.Running{Job: job.ID, Attempt: job.Attempt}, cancel)()
 	defer w.fetcher.runs(job.Args.Function, job.Priority, time.Now())()
 
 	s, err := w.attempt(ctx, job)
@@ -210,6 +212,12 @@ func (w *Worker) work(ctx context.Context, job *river.Job[Args]) error {
 	}
 	if slices.Contains(job.Tags, string(runnel.TriggerSchedule)) {
 		w.scheduledRunEnded()
+	}
+	if s.State == sql.StateRetryable && s.RetryIn < promoteInterval {
+		select {
+		case w.retries <- struct{}{}:
+		default:
+		}
 	}
 	return errSettled
 }

@@ -66,10 +66,15 @@ func configure(ctx context.Context, tx pgx.Tx, name string, c runnel.Config) err
 	if c.Rate != nil {
 		rate, burst = &c.Rate.PerSecond, &c.Rate.Burst
 	}
+	var first, most *time.Duration
+	if c.Backoff != nil {
+		b := c.Backoff.WithDefaults()
+		first, most = (*time.Duration)(&b.Initial), (*time.Duration)(&b.Max)
+	}
 	var id string
 	err := tx.QueryRow(ctx, configureSQL, name, c.Description, (*time.Duration)(c.Timeout), (*int64)(c.MaxMemory),
 		c.CanBypassRLS, hosts, c.MaxAttempts, c.MaxConcurrency, c.VerifyJWT, c.Enabled,
-		c.ConcurrencyKey, c.MaxConcurrencyPerKey, rate, burst, c.Priority, c.Paused).Scan(&id, nil)
+		c.ConcurrencyKey, c.MaxConcurrencyPerKey, rate, burst, c.Priority, c.Paused, first, most).Scan(&id, nil)
 	if missing(err) {
 		return notFound(name)
 	}

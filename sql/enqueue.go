@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/runnelhq/runnel"
 )
 
@@ -49,6 +50,10 @@ func (e Enqueue) check() error {
 // CodeInvalidRequest where the item itself is wrong; none harms the others.
 // The second is set when the statement failed and nothing was enqueued.
 func (db *DB) Enqueue(ctx context.Context, items []Enqueue) ([]error, error) {
+	return enqueue(ctx, db.pool, items)
+}
+
+func enqueue(ctx context.Context, q rowQuerier, items []Enqueue) ([]error, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
@@ -98,7 +103,7 @@ func (db *DB) Enqueue(ctx context.Context, items []Enqueue) ([]error, error) {
 	}
 	var places, refused []int64
 	var waits []float64
-	err := db.pool.QueryRow(ctx, enqueueSQL, ids, functions, triggers, events, roles, users, claims, requests, traceparents,
+	err := q.QueryRow(ctx, enqueueSQL, ids, functions, triggers, events, roles, users, claims, requests, traceparents,
 		priorities, attempts, respond, now).Scan(&places, &refused, &waits, nil)
 	if err != nil {
 		return nil, fault("enqueue", err)
@@ -113,4 +118,9 @@ func (db *DB) Enqueue(ctx context.Context, items []Enqueue) ([]error, error) {
 		errs[item] = e
 	}
 	return errs, nil
+}
+
+// rowQuerier is a pool or a transaction.
+type rowQuerier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }

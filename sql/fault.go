@@ -14,6 +14,10 @@ import (
 const (
 	checkViolation   = "23514"
 	lockNotAvailable = "55P03"
+
+	noDataFound            = "P0002"
+	undefinedObject        = "42704"
+	notInPrerequisiteState = "55000"
 )
 
 // fault turns what a statement failed with into an Error that says whether the

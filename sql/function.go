@@ -137,7 +137,7 @@ func notFound(name string) error {
 type functionRow struct {
 	id, name, description, hash *string
 	version, attempts           *int
-	timeout                     *time.Duration
+	timeout, backoff, most      *time.Duration
 	memory                      *int64
 	bypass, verify, enabled     *bool
 	hosts                       []string
@@ -148,7 +148,7 @@ type functionRow struct {
 
 func (r *functionRow) fields() []any {
 	return []any{&r.id, &r.name, &r.description, &r.version, &r.hash, &r.timeout, &r.memory, &r.bypass, &r.hosts,
-		&r.attempts, &r.verify, &r.enabled, &r.created, &r.updated, &r.environment, &r.flow}
+		&r.attempts, &r.backoff, &r.most, &r.verify, &r.enabled, &r.created, &r.updated, &r.environment, &r.flow}
 }
 
 func (r *functionRow) function() runnel.Function {
@@ -159,6 +159,7 @@ func (r *functionRow) function() runnel.Function {
 		ID: *r.id, Name: deref(r.name), Description: deref(r.description), Version: deref(r.version), WasmHash: deref(r.hash),
 		Timeout: deref(r.timeout), MaxMemory: deref(r.memory), Environment: r.environment, CanBypassRLS: deref(r.bypass),
 		AllowedHosts: r.hosts, MaxAttempts: deref(r.attempts), Flow: deref(r.flow),
+		Backoff:   runnel.Backoff{Initial: runnel.Duration(deref(r.backoff)), Max: runnel.Duration(deref(r.most))},
 		VerifyJWT: deref(r.verify), Enabled: deref(r.enabled), CreatedAt: deref(r.created), UpdatedAt: deref(r.updated),
 	}
 	if f.Environment == nil {

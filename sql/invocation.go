@@ -104,7 +104,7 @@ func scanInvocation(row pgx.CollectableRow) (r runnel.Invocation, err error) {
 	)
 	err = row.Scan(&r.ID, &r.Attempt, &r.CreatedAt, &function, &r.FunctionName, &version, &hash, &r.Trigger, &r.Status, &job, &user, &r.Role,
 		&r.DurationMS, &r.QueueMS, &r.MemoryPeak, &r.Fuel, &code, &message, &r.Environment, &logs, &result,
-		&request, &traceparent, &r.StartedAt, &r.FinishedAt)
+		&request, &traceparent, &r.StartedAt, &r.FinishedAt, &r.ReplayOf)
 	if err != nil {
 		return r, err
 	}

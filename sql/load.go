@@ -26,7 +26,8 @@ type Task struct {
 	Caller      runnel.Caller
 	RequestID   string
 	Traceparent string
-	Respond     bool // hand Settle the raw result
+	ReplayOf    string // the invocation that this one runs again
+	Respond     bool   // hand Settle the raw result
 }
 
 // Load reads tasks by their invocations' ids, in one statement. An id that is
@@ -52,7 +53,7 @@ func (db *DB) Load(ctx context.Context, refs []Ref) (map[string]Task, error) {
 			revision *string
 		)
 		err := row.Scan(append([]any{&t.ID, &t.Event, &t.Trigger, &t.Caller.Role, &t.Caller.UserID, &claims,
-			&t.RequestID, &t.Traceparent, &t.Respond, &t.Caller.Depth, &revision, &t.Secrets}, f.fields()...)...)
+			&t.RequestID, &t.Traceparent, &t.Respond, &t.Caller.Depth, &t.ReplayOf, &revision, &t.Secrets}, f.fields()...)...)
 		if claims != nil {
 			t.Caller.Claims = []byte(*claims)
 		}

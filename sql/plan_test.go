@@ -49,6 +49,8 @@ func TestPlans_UseIndexes(t *testing.T) {
 		"handback":    {int64(1), 1},
 		"settle":      settleArguments(b),
 		"invocation":  {ids[0]},
+		"control":     {[]int64{1, 2}, []int32{1, 1}},
+		"promote":     {100},
 		"invocations": {get[string](b, `SELECT id::text FROM runnel.functions`), nil, nil, nil, nil, nil, 100},
 	} {
 		modes := []string{"force_generic_plan", "force_custom_plan"}
@@ -117,5 +119,5 @@ func settleArguments(b *bundle) []any {
 	none := make([]*string, n)
 	return []any{jobs, attempts, fill(sql.StateCompleted), numbers, ids, none, fill("hello"), attempts, fill("hash"),
 		fill("http"), fill("success"), none, fill("anon"), numbers, numbers, counts, counts, none, none, fill("{}"), fill("[]"), none,
-		none, none, times, times, yes, bytes}
+		none, none, times, times, yes, bytes, none}
 }

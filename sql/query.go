@@ -29,6 +29,8 @@ var (
 	enqueueSQL string
 	//go:embed query/fetch.sql
 	fetchSQL string
+	//go:embed query/once.sql
+	onceSQL string
 	//go:embed query/load.sql
 	loadSQL string
 	//go:embed query/settle.sql
@@ -40,6 +42,8 @@ var (
 
 	//go:embed query/control.sql
 	controlSQL string
+	//go:embed query/promote.sql
+	promoteSQL string
 	//go:embed query/heartbeat.sql
 	heartbeatSQL string
 	//go:embed query/strays.sql
@@ -81,6 +85,10 @@ var (
 
 	//go:embed query/invocations.sql
 	invocationsSQL string
+	//go:embed query/job.sql
+	jobSQL string
+	//go:embed query/deadletters.sql
+	deadLettersSQL string
 	//go:embed query/invocation.sql
 	invocationSQL string
 )

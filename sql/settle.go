@@ -72,6 +72,7 @@ func (db *DB) Settle(ctx context.Context, batch []Settlement) (settled []bool, e
 		finished     = make([]time.Time, n)
 		respond      = make([]bool, n)
 		responses    = make([][]byte, n)
+		replays      = make([]*string, n)
 	)
 	for i, s := range batch {
 		r := s.Row
@@ -104,12 +105,12 @@ func (db *DB) Settle(ctx context.Context, batch []Settlement) (settled []bool, e
 		if finished[i].IsZero() {
 			finished[i] = time.Now()
 		}
-		respond[i], responses[i] = s.Respond, s.Response
+		respond[i], responses[i], replays[i] = s.Respond, s.Response, text(r.ReplayOf)
 	}
 	var places []int64
 	err = db.pool.QueryRow(ctx, settleSQL, jobs, attempts, states, retries, ids, functions, names, versions, hashes,
 		triggers, statuses, users, roles, durations, queues, memory, fuel, codes, messages, environments, logs, results,
-		requests, traceparents, started, finished, respond, responses).Scan(&places, nil)
+		requests, traceparents, started, finished, respond, responses, replays).Scan(&places, nil)
 	if err != nil {
 		return nil, fault("settle", err)
 	}

@@ -132,18 +132,19 @@ func TestFUNC_E1_RiverEndsAnAttempt(t *testing.T) {
 	// Cancelled while it waits.
 	waiting := b.enqueue(sql.Enqueue{Function: "hello", Event: []byte(`{}`), Respond: true})
 	cancel(get[int64](b, `SELECT id FROM runnel.river_job`))
-	b.want([]string{"cancelled 0 t 0"}, []string{"0 cancelled Cancelled"})
+	b.want([]string{"cancelled 1 t 0"}, []string{"1 cancelled Cancelled"})
 	if r, err := b.db.Responses(t.Context(), []string{waiting}); err != nil || r[waiting].Status != runnel.StatusCancelled {
 		t.Errorf("the waiter gets %v, %v", r, err)
 	}
 
-	// Cancelled between two attempts: the first keeps its row, the waiter is told.
+	// Cancelled between two attempts: the first keeps its row, the second, which does
+	// not take place, has one too, and the waiter is told.
 	b.exec(`TRUNCATE runnel.river_job, runnel.function_invocations`)
 	between := b.enqueue(sql.Enqueue{Function: "hello", Event: []byte(`{}`), Respond: true})
 	a := b.fetch("w")[0]
 	b.settle(a.settlement(sql.StateRetryable, runnel.CodeTimeout))
 	cancel(a.job)
-	b.want([]string{"cancelled 1 t 1"}, []string{"1 timeout Timeout"})
+	b.want([]string{"cancelled 2 t 1"}, []string{"1 timeout Timeout", "2 cancelled Cancelled"})
 	if r, err := b.db.Responses(t.Context(), []string{between}); err != nil || r[between].Status != runnel.StatusCancelled {
 		t.Errorf("the waiter gets %v, %v", r, err)
 	}

@@ -5,6 +5,7 @@
 -- $8 int max_concurrency  $9 boolean verify_jwt  $10 boolean enabled
 -- $11 text concurrency_key, "" for none  $12 int max_concurrency_per_key, 0 for 1
 -- $13 float8 rate per second, 0 for none  $14 int burst  $15 int priority, 0 for none  $16 boolean paused
+-- $17 interval backoff_initial  $18 interval backoff_max
 --
 -- Workers are told: what waited may run now.
 WITH configured AS (
@@ -24,6 +25,8 @@ UPDATE runnel.functions f SET
   rate_burst      = CASE WHEN $13::float8 IS NULL THEN rate_burst ELSE nullif($14::int, 0) END,
   priority        = CASE WHEN $15::int IS NULL THEN priority ELSE nullif($15, 0) END,
   paused          = coalesce($16, paused),
+  backoff_initial = coalesce($17, backoff_initial),
+  backoff_max     = coalesce($18, backoff_max),
   updated_at      = now()
 WHERE name = $1
 RETURNING id, max_concurrency IS NOT NULL OR concurrency_key IS NOT NULL OR rate_per_second IS NOT NULL AS limited

@@ -2,7 +2,7 @@
 -- an environment entry with its key.
 -- $1 text  one function's name, or null for all
 SELECT f.id, f.name, f.description, f.version, v.wasm_hash, f.timeout, f.max_memory,
-       f.can_bypass_rls, f.allowed_hosts, coalesce(f.max_attempts, 0),
+       f.can_bypass_rls, f.allowed_hosts, coalesce(f.max_attempts, 0), f.backoff_initial, f.backoff_max,
        f.verify_jwt, f.enabled, f.created_at, f.updated_at,
        (SELECT json_object_agg(e.key, e.value) FROM runnel.environment e WHERE e.function_id = f.id
           AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = e.function_id AND s.key = e.key)),

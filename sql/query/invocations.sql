@@ -4,7 +4,7 @@
 -- $7 int rows
 SELECT id, attempt, created_at, function_id, function_name, version, wasm_hash, trigger, status, job_id, user_id, role,
        duration_ms, queue_ms, memory_peak, fuel, error_code, error_message, environment, logs, result::text,
-       request_id, traceparent, started_at, finished_at
+       request_id, traceparent, started_at, finished_at, coalesce(replay_of::text, '')
 FROM runnel.function_invocations
 WHERE ($1::uuid IS NULL OR function_id = $1)
   AND ($2::text IS NULL OR status = $2)

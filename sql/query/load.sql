@@ -4,11 +4,11 @@
 -- OFFSET 0 keeps the search for the event a search by key in one partition,
 -- whatever the planner believes about the arrays' length.
 -- $1 uuid[] ids  $2 timestamptz[] created_at of their River jobs
-SELECT e.id, e.event, e.trigger, e.role, coalesce(e.user_id, ''), e.claims, coalesce(e.request_id, ''), coalesce(e.traceparent, ''), e.respond, e.depth,
+SELECT e.id, e.event, e.trigger, e.role, coalesce(e.user_id, ''), e.claims, coalesce(e.request_id, ''), coalesce(e.traceparent, ''), e.respond, e.depth, coalesce(e.replay_of::text, ''),
        m.xmin::text,
        (SELECT json_object_agg(s.key, encode(s.value, 'base64')) FROM runnel.secrets s WHERE s.function_id = f.id),
        f.id, coalesce(f.name, e.function_name), f.description, f.version, v.wasm_hash, f.timeout, f.max_memory,
-       f.can_bypass_rls, f.allowed_hosts, coalesce(f.max_attempts, 0),
+       f.can_bypass_rls, f.allowed_hosts, coalesce(f.max_attempts, 0), f.backoff_initial, f.backoff_max,
        f.verify_jwt, f.enabled, f.created_at, f.updated_at,
        (SELECT json_object_agg(v.key, v.value) FROM runnel.environment v WHERE v.function_id = f.id
           AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = v.function_id AND s.key = v.key)),

@@ -17,17 +17,17 @@
 -- $14 float8[] duration_ms  $15 float8[] queue_ms  $16 bigint[] memory  $17 bigint[] fuel
 -- $18 text[] error codes  $19 text[] error messages  $20 text[] environments  $21 text[] logs  $22 text[] results
 -- $23 text[] request ids  $24 text[] traceparents  $25 timestamptz[] started  $26 timestamptz[] finished
--- $27 boolean[] a waiter wants the raw result  $28 bytea[] raw results
+-- $27 boolean[] a waiter wants the raw result  $28 bytea[] raw results  $29 uuid[] replays of
 WITH attempts AS (
   SELECT * FROM (SELECT set_config('runnel.settling', 'on', true) AS settling) s, unnest(
     $1::bigint[], $2::int[], $3::text[], $4::float8[], $5::uuid[], $6::uuid[], $7::text[], $8::int[], $9::text[],
     $10::text[], $11::text[], $12::text[], $13::text[], $14::float8[], $15::float8[], $16::bigint[], $17::bigint[],
     $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::timestamptz[], $26::timestamptz[],
-    $27::boolean[], $28::bytea[]) WITH ORDINALITY
+    $27::boolean[], $28::bytea[], $29::uuid[]) WITH ORDINALITY
   AS u(job_id, attempt, state, retry_in, id, function_id, function_name, version, wasm_hash,
     trigger, status, user_id, role, duration_ms, queue_ms, memory_peak, fuel,
     error_code, error_message, environment, logs, result, request_id, traceparent, started_at, finished_at,
-    respond, response, place)
+    respond, response, replay_of, place)
 ), ended AS (
   UPDATE runnel.river_job j SET
     state        = CASE WHEN a.state = 'retryable' AND j.metadata ? 'cancel_attempted_at' THEN 'cancelled' ELSE a.state END::runnel.river_job_state,
@@ -42,10 +42,10 @@ WITH attempts AS (
   INSERT INTO runnel.function_invocations
     (id, attempt, created_at, function_id, function_name, version, wasm_hash, trigger, status, job_id, user_id, role,
      duration_ms, queue_ms, memory_peak, fuel, error_code, error_message, environment, logs, result,
-     request_id, traceparent, started_at, finished_at)
+     request_id, traceparent, started_at, finished_at, replay_of)
   SELECT id, attempt, created_at, function_id, function_name, version, wasm_hash, trigger, status, job_id, user_id, role,
      duration_ms, queue_ms, memory_peak, fuel, error_code, error_message, environment::jsonb, logs::jsonb, result::jsonb,
-     request_id, traceparent, started_at, finished_at
+     request_id, traceparent, started_at, finished_at, replay_of
   FROM ended JOIN attempts USING (place)
   ON CONFLICT DO NOTHING
 ), answered AS (
