@@ -25,7 +25,8 @@ func TestDeploy_CreatesThenAddsVersions(t *testing.T) {
 	id := fn.ID
 	fn.ID, fn.CreatedAt, fn.UpdatedAt = "", time.Time{}, time.Time{}
 	want := runnel.Function{Name: "hello", Version: 1, WasmHash: hash, Timeout: runnel.DefaultTimeout, MaxMemory: runnel.DefaultMemory,
-		Environment: map[string]string{}, AllowedHosts: []string{}, VerifyJWT: true, Enabled: true}
+		Environment: map[string]string{}, AllowedHosts: []string{}, VerifyJWT: true, Enabled: true,
+		Backoff: runnel.Backoff{Initial: runnel.Duration(runnel.DefaultBackoff), Max: runnel.Duration(runnel.DefaultBackoffMax)}}
 	if !reflect.DeepEqual(fn, want) {
 		t.Errorf("got %+v, want %+v", fn, want)
 	}
@@ -34,7 +35,8 @@ func TestDeploy_CreatesThenAddsVersions(t *testing.T) {
 	fn, created, err = b.db.Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "reactor", Config: runnel.Config{
 		Description: ptr("greets"), Timeout: ptr(runnel.Duration(1500 * time.Microsecond)), MaxMemory: ptr(runnel.Bytes(1 << 20)),
 		Environment:  &map[string]string{"ENV": "production", "API_KEY": "k"},
-		AllowedHosts: &[]string{"*.example.com"}, MaxAttempts: ptr(7), FlowConfig: runnel.FlowConfig{MaxConcurrency: ptr(2)}, CanBypassRLS: ptr(true), VerifyJWT: ptr(false),
+		AllowedHosts: &[]string{"*.example.com"}, MaxAttempts: ptr(7), Backoff: &runnel.Backoff{Max: runnel.Duration(500 * time.Millisecond)},
+		FlowConfig: runnel.FlowConfig{MaxConcurrency: ptr(2)}, CanBypassRLS: ptr(true), VerifyJWT: ptr(false),
 	}})
 	if err != nil || created || fn.ID != id {
 		t.Fatal(fn, created, err)
@@ -45,7 +47,8 @@ func TestDeploy_CreatesThenAddsVersions(t *testing.T) {
 	}
 	want = runnel.Function{ID: id, Name: "hello", Description: "greets", Version: 2, WasmHash: hash, Timeout: 1500 * time.Microsecond, MaxMemory: 1 << 20,
 		Environment: map[string]string{"ENV": "production", "API_KEY": "k"}, CanBypassRLS: true, AllowedHosts: []string{"*.example.com"},
-		MaxAttempts: 7, Flow: runnel.Flow{MaxConcurrency: 2}, Enabled: true, CreatedAt: fn.CreatedAt, UpdatedAt: fn.UpdatedAt}
+		MaxAttempts: 7, Backoff: runnel.Backoff{Initial: runnel.Duration(500 * time.Millisecond), Max: runnel.Duration(500 * time.Millisecond)},
+		Flow: runnel.Flow{MaxConcurrency: 2}, Enabled: true, CreatedAt: fn.CreatedAt, UpdatedAt: fn.UpdatedAt}
 	if !reflect.DeepEqual(fn, want) {
 		t.Errorf("got %+v, want %+v", fn, want)
 	}

@@ -383,7 +383,7 @@ func TestFUNC_T2_QueuedRunsWaitForTheOneBefore(t *testing.T) {
 	end("completed")
 	idle()
 	states("discarded, completed, cancelled, available")
-	if got := column[string](b, `SELECT concat_ws('|', status, error_code, attempt, trigger) FROM runnel.function_invocations WHERE error_code = 'Cancelled'`); !slices.Equal(got, []string{"cancelled|Cancelled|0|schedule"}) {
+	if got := column[string](b, `SELECT concat_ws('|', status, error_code, attempt, trigger) FROM runnel.function_invocations WHERE error_code = 'Cancelled' ORDER BY attempt`); !slices.Equal(got, []string{"cancelled|Cancelled|1|schedule", "cancelled|Cancelled|2|schedule"}) {
 		t.Errorf("logged %q", got)
 	}
 	// Bounded.

@@ -2,6 +2,7 @@ package sql_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -173,12 +174,20 @@ func TestFUNC_E1_RiverEndsAnAttempt(t *testing.T) {
 	}
 }
 
-// A job that Runnel did not make is River's business, whatever is in it.
-func TestNet_LeavesOtherJobsAlone(t *testing.T) {
+// A job that Runnel did not make, in its queue or of its kind, is River's to end, and
+// has its row. One of another queue and kind is none of its business.
+func TestFUNC_E1_JobsOfOthersInTheQueueHaveTheirRow(t *testing.T) {
 	b := setup(t)
-	b.exec(`INSERT INTO runnel.river_job (kind, args, state, attempt) VALUES ('other', '{}', 'running', 1), ('invoke', '{}', 'running', 1), ('invoke', '{"id":"x"}', 'running', 1), ('invoke', '{"id":null}', 'running', 1)`)
+	b.exec(`INSERT INTO runnel.river_job (kind, args, state, attempt, queue) VALUES ('other', '{}', 'running', 1, 'default'), ('other', '{"function":"f"}', 'running', 1, 'functions'),
+		('invoke', '{}', 'running', 1, 'default'), ('invoke', '{"id":"x"}', 'running', 1, 'functions'), ('invoke', '{"id":null}', 'running', 1, 'functions')`)
 	b.exec(`UPDATE runnel.river_job SET state = 'discarded', finalized_at = now()`)
-	if got := b.log(); len(got) != 0 {
+	if got := column[string](b, `SELECT concat_ws(' ', attempt, status, error_code, function_name) FROM runnel.function_invocations ORDER BY job_id`); !slices.Equal(got,
+		[]string{"1 error InvalidRequest f", "1 error InvalidRequest ", "1 error InvalidRequest ", "1 error InvalidRequest "}) {
+		t.Errorf("log %q", got)
+	}
+	b.exec(`INSERT INTO runnel.river_job (kind, args, queue) VALUES ('other', '[]', 'functions')`)
+	b.exec(`UPDATE runnel.river_job SET state = 'cancelled', finalized_at = now() WHERE state = 'available'`)
+	if got := b.log(); len(got) != 5 || got[4] != "1 cancelled Cancelled" {
 		t.Errorf("log %q", got)
 	}
 }

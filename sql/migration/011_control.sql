@@ -23,8 +23,9 @@ ALTER TABLE runnel.function_invocations ADD COLUMN replay_of uuid;
 -- A job that is deleted before it has ended leaves a row as well. TRUNCATE and
 -- DROP TABLE do not: whoever does that to River's table has said enough.
 --
--- A job of our kind that is not an invocation (written by hand, with arguments that
--- cannot be read) gets a row too, under an id made of the job's.
+-- A job in our queue that is no invocation (of another kind, or with arguments that
+-- cannot be read, as somebody may write by hand) gets a row too, under an id made of
+-- the job's. Workers do not take jobs of another kind, so those end by other hands.
 CREATE OR REPLACE FUNCTION runnel.on_job_ended() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 <<ended>>
@@ -59,10 +60,10 @@ BEGIN
     code := 'Cancelled';
     message := CASE WHEN ran THEN 'cancelled while it was running: what it committed stays committed'
                     ELSE 'cancelled before it was run' END;
-  ELSIF jsonb_typeof(j.args -> 'function') IS DISTINCT FROM 'string' OR jsonb_typeof(j.args -> 'id') IS DISTINCT FROM 'string' THEN
+  ELSIF j.kind <> 'invoke' OR jsonb_typeof(j.args -> 'function') IS DISTINCT FROM 'string' OR jsonb_typeof(j.args -> 'id') IS DISTINCT FROM 'string' THEN
     status := 'error';
     code := 'InvalidRequest';
-    message := 'the arguments of this job are not those of an invocation: enqueue with runnel.invoke()';
+    message := 'this job is no invocation, by its kind or its arguments: enqueue with runnel.invoke()';
   ELSE
     status := 'lost';
     code := 'WorkerLost';
@@ -96,9 +97,17 @@ BEGIN
   RETURN NULL;
 END $$;
 
+DROP TRIGGER on_job_ended ON runnel.river_job;
+CREATE TRIGGER on_job_ended AFTER UPDATE OF state ON runnel.river_job
+  FOR EACH ROW
+  WHEN ((NEW.kind = 'invoke' OR NEW.queue = 'functions') AND NEW.attempt = OLD.attempt
+    AND current_setting('runnel.settling', true) IS DISTINCT FROM 'on' AND (
+        (OLD.state = 'running' AND NEW.state <> 'running') OR
+        (OLD.state IN ('available', 'pending', 'retryable', 'scheduled') AND NEW.state IN ('cancelled', 'discarded'))))
+  EXECUTE FUNCTION runnel.on_job_ended();
 CREATE TRIGGER on_job_deleted AFTER DELETE ON runnel.river_job
   FOR EACH ROW
-  WHEN (OLD.kind = 'invoke' AND OLD.state NOT IN ('cancelled', 'completed', 'discarded'))
+  WHEN ((OLD.kind = 'invoke' OR OLD.queue = 'functions') AND OLD.state NOT IN ('cancelled', 'completed', 'discarded'))
   EXECUTE FUNCTION runnel.on_job_ended();
 
 -- The River job of an invocation, by River's index on arguments: the planner does not
