@@ -7,9 +7,18 @@ func reserve(n int) ([]byte, error) {
 	return syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
 }
 
+// pieceBytes is how much memory is given back at once. Giving back takes the lock
+// that mapping memory needs, so all of a large instance's at once would make every
+// other instance that starts or ends meanwhile wait: 10 ms for 100 MB.
+const pieceBytes = 4 << 20
+
 // release unmaps what reserve returned. It can only fail for a slice that reserve
 // did not return, which would be a bug worth a crash: the mapping would be lost.
 func release(b []byte) {
+	for rest := b; len(rest) > pieceBytes; rest = rest[pieceBytes:] {
+		// Cheap where the guest never was. A failure is left to Munmap.
+		_ = syscall.Madvise(rest[:pieceBytes], syscall.MADV_DONTNEED)
+	}
 	if err := syscall.Munmap(b); err != nil {
 		panic(err)
 	}

@@ -9,6 +9,7 @@ const (
 	callCost     = 4   // on top of what the callee wants paid for it
 	indirectCost = 6   // on top of the most expensive callee
 	backEdgeCost = 3   // the check itself
+	bytesShift   = 3   // eight bytes of a bulk instruction cost 1
 
 	// smallCost bounds bounded and lazy functions: what can run unchecked.
 	smallCost = 300
@@ -46,7 +47,7 @@ func (in *instruction) bulk() (shift int32, ok bool) {
 	}
 	switch in.sub {
 	case bulkMemoryInit, bulkMemoryCopy, bulkMemoryFill:
-		return 3, true // bytes
+		return bytesShift, true
 	case bulkTableInit, bulkTableCopy, bulkTableGrow, bulkTableFill:
 		return 1, true // elements
 	}

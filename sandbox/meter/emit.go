@@ -16,7 +16,7 @@ type body struct {
 
 	cached   bool   // the fuel is in a local
 	fuel     uint32 // that local, or the fuel global
-	spare    uint32 // local for the operand of a bulk instruction
+	spare    uint32 // the first of three locals for the operands of a bulk instruction
 	spared   bool   // spare is used
 	fresh    bool   // the next instruction starts a basic block
 	nextLoop int
@@ -47,7 +47,7 @@ func (m *module) code() []byte {
 	if len(m.functions) == 0 {
 		return nil
 	}
-	out := appendU32(make([]byte, 0, len(m.b)*5/4), uint32(len(m.functions)))
+	var out []byte
 	b := &body{m: m}
 	e := &estimator{m: m}
 	total := int64(0)
@@ -78,7 +78,21 @@ func (m *module) code() []byte {
 		out = appendU32(out, uint32(len(header)+len(b.out)))
 		out = append(append(out, header...), b.out...)
 	}
-	return out
+	if m.split {
+		for i := range splits {
+			code := append([]byte{1, 1, typeI32}, m.splitCode(i)...)
+			out = appendBytes(out, code)
+		}
+	}
+	return append(appendU32(make([]byte, 0, len(out)+5), uint32(len(m.functions)+m.appended())), out...)
+}
+
+// appended is how many functions the output has beyond the input's.
+func (m *module) appended() int {
+	if m.split {
+		return splits
+	}
+	return 0
 }
 
 func (b *body) extraLocals() uint32 {
@@ -87,7 +101,7 @@ func (b *body) extraLocals() uint32 {
 		n++
 	}
 	if b.spared {
-		n++
+		n += 3
 	}
 	return n
 }
@@ -189,6 +203,10 @@ func (b *body) emit(from, to int) {
 				b.out = appendU32(b.out, uint32(b.depth-b.target(depth).level))
 			}
 		default:
+			if split, ok := in.splitOf(); ok {
+				b.orSplit(in, split)
+				continue
+			}
 			if shift, ok := in.bulk(); ok {
 				b.chargeOperand(shift)
 			}

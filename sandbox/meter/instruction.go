@@ -26,8 +26,13 @@ const (
 	opI64Const     = 0x42
 	opF32Const     = 0x43
 	opF64Const     = 0x44
+	opDrop         = 0x1a
+	opSelect       = 0x1b
 	opI32LtS       = 0x48
+	opI32LtU       = 0x49
+	opI32GtU       = 0x4b
 	opI32GeS       = 0x4e
+	opI32Add       = 0x6a
 	opI32Sub       = 0x6b
 	opI32And       = 0x71
 	opI32ShrU      = 0x76

@@ -51,6 +51,7 @@ type module struct {
 	indirect  int             // what a call_indirect charges for its callee
 	locals    int             // of all functions so far
 	targets   int             // of all br_table so far
+	split     bool            // a body calls the functions of split.go
 }
 
 // parse decodes the module up to and including a scan of the function bodies.
@@ -184,6 +185,8 @@ func (m *module) typeOfShifted(x uint32) FuncType {
 		return m.typeOfFunc(x)
 	case x == m.importedFuncs:
 		return tickType
+	case int(x) > len(m.funcTypes):
+		return splitType
 	}
 	return m.typeOfFunc(x - 1)
 }

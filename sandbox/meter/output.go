@@ -4,6 +4,13 @@ package meter
 func (m *module) write() {
 	tick := m.typeOf(tickType)
 	code := m.code() // may append types
+	var functions []byte
+	if n := m.defined() + m.appended(); n > 0 {
+		functions = append(appendU32(nil, uint32(n)), m.out[sectionFunction]...)
+		for range m.appended() {
+			functions = appendU32(functions, m.typeOf(splitType))
+		}
+	}
 
 	types := appendU32(nil, uint32(len(m.types)))
 	for _, t := range m.types {
@@ -24,7 +31,7 @@ func (m *module) write() {
 	out = append(out, magic...)
 	out = appendSection(out, sectionType, types)
 	out = appendSection(out, sectionImport, imports)
-	out = appendSection(out, sectionFunction, m.out[sectionFunction])
+	out = appendSection(out, sectionFunction, functions)
 	out = appendSection(out, sectionTable, m.out[sectionTable])
 	out = appendSection(out, sectionMemory, m.out[sectionMemory])
 	out = appendSection(out, sectionGlobal, globals)

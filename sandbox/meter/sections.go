@@ -89,7 +89,7 @@ func (m *module) mutability() byte {
 
 func (m *module) functionSection() {
 	n := m.count(m.limits.Functions, "functions")
-	out := appendU32(nil, uint32(n))
+	var out []byte
 	for range n {
 		x := m.ownType()
 		if m.err != nil {
