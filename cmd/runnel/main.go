@@ -99,7 +99,7 @@ one above it, or to the one named by RUNNEL_URL, with RUNNEL_ADMIN_TOKEN.`,
 	root.SetErr(t.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&t.json, "json", false, "write JSON")
-	root.AddCommand(t.devCommand(), t.migrateCommand(), t.deployCommand(), t.invokeCommand(),
+	root.AddCommand(t.devCommand(), t.initCommand(), t.migrateCommand(), t.deployCommand(), t.invokeCommand(),
 		t.listCommand(), t.pauseCommand(), t.resumeCommand(), t.logsCommand(), t.secretsCommand(), t.sqlCommand(), t.keysCommand(), t.doctorCommand())
 	return root
 }

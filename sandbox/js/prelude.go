@@ -36,8 +36,8 @@ var bootScript = sync.OnceValues(func() ([]byte, error) {
 
 // Ask answers the host operations of the prelude. A sandbox.Runtime that runs
 // JavaScript needs it, and Trace.
-func Ask(op string, args [][]byte, building bool) (answer []byte, text bool, err error) {
-	answer, text, err = prelude.Ask(op, args, building)
+func Ask(op string, args [][]byte, _ bool) (answer []byte, text bool, err error) {
+	answer, text, err = prelude.Ask(op, args)
 	var known *prelude.Error
 	if errors.As(err, &known) {
 		err = &sandbox.AskError{Name: known.Name, Message: known.Message}

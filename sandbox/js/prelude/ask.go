@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // maxArgument bounds each argument of an operation, in bytes: a body of 6 MB and
@@ -13,10 +15,9 @@ const maxArgument = 16 << 20
 // operation is one synchronous operation. text tells whether its result becomes a
 // string in JavaScript rather than a Uint8Array.
 type operation struct {
-	args  int // how many arguments it takes, exactly
-	text  bool
-	fresh bool // its result differs from call to call: refused while a module is built
-	run   func(args [][]byte) ([]byte, error)
+	args int // how many arguments it takes, exactly
+	text bool
+	run  func(args [][]byte) ([]byte, error)
 }
 
 var operations = map[string]operation{}
@@ -35,29 +36,32 @@ func fail(name, format string, args ...any) error {
 	return &Error{name, fmt.Sprintf(format, args...)}
 }
 
+// Names returns the names of all operations, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(operations)) }
+
 // Ask answers a synchronous operation of JavaScript, on its thread. Strings arrive
-// as UTF-8, bytes as they are, numbers as decimal text. The result becomes a string
-// when text is true and a Uint8Array otherwise. building is true while a module's
-// top level runs at deploy, where what differs from call to call is refused.
+// as UTF-8, bytes as they are, numbers as decimal text; nothing is written to them,
+// and the result shares no memory with them. It becomes a string when text is true
+// and a Uint8Array otherwise.
 //
 // It needs no context: each operation is bounded by the size of its arguments, and
 // takes at most some ten milliseconds for each megabyte.
-func Ask(op string, args [][]byte, building bool) (result []byte, text bool, err error) {
+func Ask(op string, args [][]byte) (result []byte, text bool, err error) {
 	o, ok := operations[op]
 	switch {
 	case !ok:
 		return nil, false, fail("NotSupportedError", "the host has no operation %.40q", op)
 	case len(args) != o.args:
 		return nil, false, fail("TypeError", "%s takes %d arguments, not %d", op, o.args, len(args))
-	case building && o.fresh:
-		return nil, false, fail("NotAllowedError", "random values cannot be made at the top level of a module: it is evaluated once, at deploy, and every call would see the same value. Make them inside the handler")
 	}
 	for _, a := range args {
 		if len(a) > maxArgument {
 			return nil, false, fail("QuotaExceededError", "%s takes at most %d MB", op, maxArgument>>20)
 		}
 	}
-	result, err = o.run(args)
+	if result, err = o.run(args); err != nil {
+		return nil, false, err
+	}
 	return result, o.text, err
 }
 

@@ -16,7 +16,7 @@ func ask(t testing.TB, op string, args ...string) (string, error) {
 	for i, a := range args {
 		list[i] = []byte(a)
 	}
-	out, _, err := Ask(op, list, false)
+	out, _, err := Ask(op, list)
 	var e *Error
 	if err != nil && !errors.As(err, &e) {
 		t.Errorf("%s failed with %T, which JavaScript cannot tell from a bug: %v", op, err, err)
@@ -52,19 +52,6 @@ func TestUnknownOperationsAreRefused(t *testing.T) {
 		if _, err := ask(t, c.op, c.args...); name(err) != c.want {
 			t.Errorf("%.20s%.40q: %.200v, want %s", c.op, c.args, err, c.want)
 		}
-	}
-}
-
-// A value made at deploy would be the same in every call.
-func TestNothingRandomIsMadeAtDeploy(t *testing.T) {
-	for op, args := range map[string]int{"random": 1, "random_text": 1, "key_generate": 1, "sign_random": 3, "encrypt_random": 3} {
-		list := make([][]byte, args)
-		if _, _, err := Ask(op, list, true); name(err) != "NotAllowedError" {
-			t.Errorf("%s at deploy: %v, want NotAllowedError", op, err)
-		}
-	}
-	if _, _, err := Ask("digest", [][]byte{[]byte("SHA-256"), nil}, true); err != nil {
-		t.Errorf("digest at deploy: %v", err)
 	}
 }
 
@@ -182,13 +169,13 @@ func TestJSONMemberIsByteForByte(t *testing.T) {
 // FuzzAsk calls every operation with anything: it fails with an Error, or not at
 // all.
 func FuzzAsk(f *testing.F) {
-	f.Add("key_import", []byte("jwk"), []byte(`{"name":"ECDSA","curve":"P-256"}`), []byte(`{"kty":"EC","crv":"P-256","x":"","y":""}`), []byte{}, false)
-	f.Add("decrypt", []byte(`{"name":"AES-CBC","iv":"AAAAAAAAAAAAAAAAAAAAAA=="}`), []byte("0123456789abcdef"), []byte("0123456789abcdef"), []byte{}, false)
-	f.Add("encrypt", []byte(`{"name":"AES-CTR","iv":"//////////////////8=","counter":2}`), []byte("0123456789abcdef"), []byte("0123456789"), []byte{}, true)
-	f.Add("derive", []byte(`{"name":"HKDF","hash":"SHA-256","salt":"","info":"","bits":256}`), []byte("k"), []byte{}, []byte{}, false)
-	f.Add("url_set", []byte("http://a/"), []byte("host"), []byte("[::1]:80"), []byte{}, false)
-	f.Add("multipart_decode", []byte("--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--"), []byte("multipart/form-data; boundary=x"), []byte{}, []byte{}, false)
-	f.Fuzz(func(t *testing.T, op string, a, b, c, d []byte, building bool) {
+	f.Add("key_import", []byte("jwk"), []byte(`{"name":"ECDSA","curve":"P-256"}`), []byte(`{"kty":"EC","crv":"P-256","x":"","y":""}`), []byte{})
+	f.Add("decrypt", []byte(`{"name":"AES-CBC","iv":"AAAAAAAAAAAAAAAAAAAAAA=="}`), []byte("0123456789abcdef"), []byte("0123456789abcdef"), []byte{})
+	f.Add("encrypt", []byte(`{"name":"AES-CTR","iv":"//////////////////8=","counter":2}`), []byte("0123456789abcdef"), []byte("0123456789"), []byte{})
+	f.Add("derive", []byte(`{"name":"HKDF","hash":"SHA-256","salt":"","info":"","bits":256}`), []byte("k"), []byte{}, []byte{})
+	f.Add("url_set", []byte("http://a/"), []byte("host"), []byte("[::1]:80"), []byte{})
+	f.Add("multipart_decode", []byte("--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--"), []byte("multipart/form-data; boundary=x"), []byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, op string, a, b, c, d []byte) {
 		o, ok := operations[op]
 		if !ok {
 			for op, o = range operations { // any
@@ -199,7 +186,7 @@ func FuzzAsk(f *testing.F) {
 		if bytes.Contains(a, []byte("iterations")) {
 			return
 		}
-		_, _, err := Ask(op, [][]byte{a, b, c, d}[:o.args], building)
+		_, _, err := Ask(op, [][]byte{a, b, c, d}[:o.args])
 		var e *Error
 		if err != nil && !errors.As(err, &e) {
 			t.Fatalf("%s: %T %v", op, err, err)

@@ -34,14 +34,12 @@ const (
 )
 
 func init() {
-	register("random", operation{args: 1, fresh: true, run: random})
-	register("random_text", operation{args: 1, text: true, fresh: true, run: randomText})
+	register("random", operation{args: 1, run: random})
+	register("random_text", operation{args: 1, text: true, run: randomText})
 	register("digest", operation{args: 2, run: digest})
 	register("sign", operation{args: 3, run: sign})
-	register("sign_random", operation{args: 3, fresh: true, run: sign})
 	register("verify", operation{args: 4, run: verify})
 	register("encrypt", operation{args: 3, run: encrypt})
-	register("encrypt_random", operation{args: 3, fresh: true, run: encrypt})
 	register("decrypt", operation{args: 3, run: decrypt})
 	register("derive", operation{args: 3, run: derive})
 }

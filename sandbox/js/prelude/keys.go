@@ -1,6 +1,7 @@
 package prelude
 
 import (
+	"bytes"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -16,7 +17,7 @@ import (
 )
 
 func init() {
-	register("key_generate", operation{args: 1, text: true, fresh: true, run: keyGenerate})
+	register("key_generate", operation{args: 1, text: true, run: keyGenerate})
 	register("key_import", operation{args: 3, text: true, run: keyImport})
 	register("key_export", operation{args: 3, run: keyExport})
 }
@@ -366,7 +367,7 @@ func keyExport(args [][]byte) ([]byte, error) {
 	if p.Type == "secret" {
 		switch format {
 		case "raw":
-			return data, nil
+			return bytes.Clone(data), nil
 		case "jwk":
 			return json.Marshal(jwk{Kty: "oct", K: base64.RawURLEncoding.EncodeToString(data), Alg: secretAlg(p, data)})
 		}
@@ -383,7 +384,7 @@ func keyExport(args [][]byte) ([]byte, error) {
 	}
 	switch {
 	case format == "pkcs8" && private != nil, format == "spki" && private == nil:
-		return data, nil
+		return bytes.Clone(data), nil
 	case format == "jwk":
 		k, err := toJWK(private, public)
 		if err != nil {

@@ -1,13 +1,14 @@
 package prelude
 
 import (
+	"bytes"
 	"encoding/binary"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 func init() {
-	register("utf8_encode", operation{args: 1, run: func(args [][]byte) ([]byte, error) { return args[0], nil }})
+	register("utf8_encode", operation{args: 1, run: func(args [][]byte) ([]byte, error) { return bytes.Clone(args[0]), nil }})
 	register("utf8_decode", operation{args: 2, text: true, run: utf8Decode})
 	register("utf16_decode", operation{args: 2, text: true, run: utf16Decode})
 	register("latin1_decode", operation{args: 2, text: true, run: latin1Decode})
@@ -17,7 +18,7 @@ func init() {
 func utf8Decode(args [][]byte) ([]byte, error) {
 	switch {
 	case utf8.Valid(args[0]):
-		return args[0], nil
+		return bytes.Clone(args[0]), nil
 	case string(args[1]) == "fatal":
 		return nil, fail("TypeError", "the data is not valid utf-8")
 	}

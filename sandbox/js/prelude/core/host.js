@@ -15,3 +15,12 @@ export function ask(op, ...args) {
     throw new DOMException(message, name);
   }
 }
+
+// chance is ask for what differs from call to call. At deploy it would be kept in the
+// image, and every call would see the same.
+export function chance(op, ...args) {
+  if (host.building) {
+    throw new DOMException("random values cannot be made at the top level of a module: it is evaluated once, at deploy, and every call would see the same. Make them inside the handler", "NotAllowedError");
+  }
+  return ask(op, ...args);
+}

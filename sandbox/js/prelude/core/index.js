@@ -34,7 +34,7 @@ export function install(host, bundle, sources) {
     "../core/env.js": environment,
     "../core/dispatch.js": dispatch,
   });
-  parts.lazy("events", ["Event", "EventTarget", "CustomEvent", "ErrorEvent", "AbortController", "AbortSignal"]);
+  parts.lazy("events", ["Event", "EventTarget", "CustomEvent", "ErrorEvent", "AbortController", "AbortSignal", "WebSocket"]);
   parts.lazy("encoding", ["TextEncoder", "TextDecoder"]);
   parts.lazy("url", ["URL", "URLSearchParams"]);
   parts.lazy("blob", ["Blob", "File", "FormData"]);

@@ -1,6 +1,6 @@
 // Blob, File and FormData, and FormData as multipart/form-data.
 import { apply, bytesOf, min, now, parse, push, strReplaceAll, tag, test, toLowerCase, toWellFormed, typedLength, typedSet, typedSlice, typedSubarray, Uint8Array } from "../core/primordials.js";
-import { ask } from "../core/host.js";
+import { ask, chance } from "../core/host.js";
 import { use } from "../core/parts.js";
 import { decode, encode } from "./encoding.js";
 
@@ -143,7 +143,7 @@ const lines = (text) => strReplaceAll(strReplaceAll(strReplaceAll(text, "\r\n", 
 // encodeForm returns the bytes and the content type of a FormData. The boundary
 // must not occur in what it separates.
 export function encodeForm(form) {
-  const boundary = "----RunnelFormBoundary" + ask("random_text", "22");
+  const boundary = "----RunnelFormBoundary" + chance("random_text", "22");
   const chunks = [];
   let total = 0;
   const add = (bytes) => {

@@ -230,4 +230,14 @@ class AbortController {
 }
 tag(AbortController, "AbortController");
 
-export { Event, CustomEvent, ErrorEvent, EventTarget, AbortSignal, AbortController, onAbort, offAbort, isSignal };
+// WebSocket is there for libraries that look for it and may never open one.
+class WebSocket extends EventTarget {
+  constructor() {
+    super();
+    throw new DOMException("a function has no sockets: use fetch, or listen for changes with a database trigger", "NotSupportedError");
+  }
+}
+tag(WebSocket, "WebSocket");
+for (const [i, name] of ["CONNECTING", "OPEN", "CLOSING", "CLOSED"].entries()) defineProperty(WebSocket, name, { __proto__: null, value: i, enumerable: true });
+
+export { WebSocket, Event, CustomEvent, ErrorEvent, EventTarget, AbortSignal, AbortController, onAbort, offAbort, isSignal };

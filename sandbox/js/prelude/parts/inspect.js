@@ -1,9 +1,7 @@
 // Values as text, the way node's util.inspect prints them, within bounds: a value
 // that a guest logs may be deep, huge, cyclic or a trap.
 import {
-  apply, defineProperty, floor, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, includes, indexOf, isArray, isBuffer, isError, join, keys, map, mapForEach, mapSize, max, min,
-  ownKeys, padEnd, padStart, pop, push, repeat, round, setForEach, setSize, slice, sqrt, strIncludes, strIndexOf, stringify, strReplaceAll, strSlice, strSplit, strStartsWith,
-  test, trunc, typedLength, typedTag, uncurry, Uint8Array, bufferByteLength, Promise,
+  apply, floor, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, includes, indexOf, isArray, isBuffer, isError, join, keys, map, mapForEach, mapSize, max, min, ownKeys, padEnd, padStart, pop, push, repeat, round, setForEach, setSize, sqrt, strIncludes, strIndexOf, stringify, strReplaceAll, strSlice, strSplit, strStartsWith, test, typedLength, typedTag, uncurry, Uint8Array, bufferByteLength, Promise, filter,
 } from "../core/primordials.js";
 
 const maxItems = 100; // of an array, a Map or a Set; node's
@@ -179,7 +177,7 @@ function raw(ctx, value, depth) {
   const tag = tagOf(value, name);
   const symbols = [];
   const all = ownKeys(value);
-  const names = [];
+  let names = [];
   const list = isArray(value);
   const typedName = typedTag(value);
   for (let i = 0; i < all.length; i++) {
@@ -243,15 +241,13 @@ function raw(ctx, value, depth) {
       if (!is(probe, value)) continue;
       const inner = probe(value);
       base = `[${label}${name !== label && name !== null ? ` (${name})` : ""}: ${primitive({ __proto__: ctx, width: Infinity }, inner)}]`;
-      if (typeof inner === "string") splice0(names, inner.length);
+      if (typeof inner === "string") names = filter(names, (n) => !(+n < inner.length));
       if (names.length === 0 && symbols.length === 0) return base;
       break;
     }
     if (base === "") {
       if (Object.prototype.toString.call(value) === "[object Arguments]") {
-        braces = ["[Arguments] [", "]"];
-        array = true;
-        items = arrayItems;
+        braces[0] = "[Arguments] {";
       } else {
         if (name !== "Object" || tag !== "") braces[0] = `${prefix(name, tag, "Object")}{`;
         if (names.length === 0 && symbols.length === 0) return `${braces[0]}}`;
@@ -260,8 +256,7 @@ function raw(ctx, value, depth) {
   }
 
   if (depth > ctx.depth) {
-    const label = strSlice(prefix(name, tag, array ? "Array" : "Object"), 0, -1);
-    return name === null && !array ? `[${label}]` : `[${label}]`;
+    return `[${strSlice(prefix(name, tag, array ? "Array" : "Object"), 0, -1)}]`;
   }
   depth++;
   push(ctx.seen, value);
@@ -282,10 +277,6 @@ function raw(ctx, value, depth) {
   const text = reduce(ctx, output, base, braces, array, depth, value);
   ctx.left -= min(text.length, 256);
   return text;
-}
-
-function splice0(names, n) {
-  for (let i = 0, j = 0; i < names.length; i++) if (!(+names[i] < n)) names[j++] = names[i];
 }
 
 const more = (n) => `... ${n} more item${n > 1 ? "s" : ""}`;
@@ -351,10 +342,9 @@ function property(ctx, object, key, depth, array, item) {
   let text;
   const d = getOwnPropertyDescriptor(object, key);
   if (d === undefined || hasOwn(d, "value")) {
-    const diff = ctx.compact !== 3 || !array ? 2 : 2;
-    ctx.indent += diff;
+    ctx.indent += 2;
     text = format(ctx, d === undefined ? object[key] : d.value, depth);
-    ctx.indent -= diff;
+    ctx.indent -= 2;
   } else if (d.get !== undefined) text = d.set !== undefined ? "[Getter/Setter]" : "[Getter]";
   else text = d.set !== undefined ? "[Setter]" : "undefined";
   if (item) return text;
@@ -380,7 +370,7 @@ function group(ctx, output, value) {
   const actual = longest + 2;
   if (!(actual * 3 + ctx.indent < ctx.width && (total / actual > 5 || longest <= 6))) return output;
   const bias = sqrt(actual - total / output.length);
-  const biased = max(actual - 3 - bias + 3, 1);
+  const biased = max(actual - 3 - bias, 1);
   const columns = min(round(sqrt(2.5 * biased * n) / biased), floor((ctx.width - ctx.indent) / actual), 12, 15);
   if (columns <= 1) return output;
   const rows = [], widths = [];
