@@ -35,7 +35,8 @@ var bootScript = sync.OnceValues(func() ([]byte, error) {
 })
 
 // Ask answers the host operations of the prelude. A sandbox.Runtime that runs
-// JavaScript needs it, and Trace.
+// JavaScript needs it, and Trace. What differs from call to call the prelude itself
+// refuses to ask for while a module is built.
 func Ask(op string, args [][]byte, _ bool) (answer []byte, text bool, err error) {
 	answer, text, err = prelude.Ask(op, args)
 	var known *prelude.Error
