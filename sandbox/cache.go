@@ -18,10 +18,10 @@ import (
 
 // module is a compiled module. It is immutable and shared by its instances.
 type module struct {
+	shape
 	core      *core // that compiled is of
 	compiled  wazero.CompiledModule
-	runtime   wazero.Runtime // that it is of
-	kind      Kind
+	runtime   wazero.Runtime      // that it is of
 	memoryMin uint32              // pages
 	image     *image.Image        // the memory of a new instance; nil: compiled says it
 	trace     func(string) string // maps stacks; nil without a source map
@@ -37,7 +37,7 @@ type core struct {
 	err       error
 	compiled  wazero.CompiledModule
 	runtime   wazero.Runtime
-	kind      Kind
+	shape     shape
 	memoryMin uint32
 	size      int64
 }
@@ -336,7 +336,7 @@ func (c *cache) core(key [sha256.Size]byte, build func() (*core, error)) (*core,
 			shared.err = err
 			delete(c.cores, key)
 		} else {
-			shared.compiled, shared.runtime, shared.kind = built.compiled, built.runtime, built.kind
+			shared.compiled, shared.runtime, shared.shape = built.compiled, built.runtime, built.shape
 			shared.memoryMin, shared.size = built.memoryMin, built.size
 			c.bytes += shared.size
 		}

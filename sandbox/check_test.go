@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -134,6 +135,79 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// What people deploy by mistake, and what they are told to do.
+func TestCheckSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	importing := func(module string, names ...string) []byte {
+		g := newGuest()
+		for _, name := range names {
+			g.ImportFunc(module, name, g.Type(nil, nil))
+		}
+		return g.command(nil, body())
+	}
+	exporting := func(name string, params, results []byte) []byte {
+		g := newGuest()
+		g.Export("memory", wasmtest.KindMemory, g.Memory(1))
+		b := body()
+		if len(results) > 0 {
+			b.Op(wasmtest.Unreachable)
+		}
+		g.ExportFunc(name, g.Func(g.Type(params, results), nil, b.End()))
+		return g.Bytes()
+	}
+	i32, i64 := wasmtest.I32, wasmtest.I64
+	memory := newGuest()
+	memory.Import("env", "memory", wasmtest.KindMemory, []byte{0, 1})
+	for name, c := range map[string]struct {
+		wasm []byte
+		says []string
+	}{
+		"component":              {[]byte("\x00asm\x0d\x00\x01\x00\x07\x00"), []string{"component", "wasm32-wasip1", "wasip2"}},
+		"core module for WASI 2": {importing("wasi:cli/stdout@0.2.0", "get-stdout"), []string{"wasi:cli/stdout@0.2.0.get-stdout", "wasm32-wasip1"}},
+		"wasm-bindgen":           {importing("wbg", "__wbindgen_throw", "__wbg_now"), []string{"wbg.__wbg_now, wbg.__wbindgen_throw", "wasm-bindgen"}},
+		"wasm-pack":              {importing("./app_bg.js", "__wbindgen_throw"), []string{"wasm-bindgen"}},
+		"Emscripten":             {importing("env", "emscripten_notify_memory_growth"), []string{"-sSTANDALONE_WASM"}},
+		"Emscripten, minified":   {importing("a", "a", "b"), []string{"a.a, a.b", "-sSTANDALONE_WASM"}},
+		"Go for browsers":        {importing("gojs", "runtime.wasmExit"), []string{"GOOS=wasip1"}},
+		"AssemblyScript":         {importing("env", "abort"), []string{"env.abort", "asconfig.json"}},
+		"Extism before 1.0":      {importing("env", "extism_input_length"), []string{"PDK of before 1.0"}},
+		"undefined in C":         {importing("env", "compute_total"), []string{"env.compute_total", "linking"}},
+		"sockets":                {importing("wasi_snapshot_preview1", "sock_connect"), []string{"http_fetch"}},
+		"imported memory":        {memory.Bytes(), []string{"env.memory", "--import-memory"}},
+		"typo in runnel":         {importing("runnel", "db_qeury"), []string{"there is runnel.db_query"}},
+		"typo in Extism":         {importing("extism:host/env", "output_sett"), []string{"there is extism:host/env.output_set"}},
+		"typo in an export": {func() []byte {
+			g := newGuest()
+			g.Export("memory", wasmtest.KindMemory, g.Memory(1))
+			g.ExportFunc("runnel_alloc", g.Func(g.Type([]byte{i32}, []byte{i32}), nil, body().I32Const(0).End()))
+			g.ExportFunc("handel", g.Func(g.Type([]byte{i32, i32}, []byte{i64}), nil, body().I64Const(0).End()))
+			return g.Bytes()
+		}(), []string{"handel", "name it handler"}},
+		"other names":      {exporting("main", nil, []byte{i32}), []string{"it exports main", "_start"}},
+		"nothing exported": {func() []byte { g := newGuest(); g.Memory(1); return g.Bytes() }(), []string{"exports no function", "export_name", "no_mangle", "wasmexport"}},
+		"hundreds": {importing("env", func() (names []string) {
+			for i := range 300 {
+				names = append(names, fmt.Sprintf("%03d%s", i, strings.Repeat("x", 500)))
+			}
+			return names
+		}()...), []string{"and 280 more"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Check(t.Context(), c.wasm)
+			wantCode(t, err, runnel.CodeInvalidModule)
+			for _, s := range c.says {
+				if !strings.Contains(err.Error(), s) {
+					t.Errorf("%q does not say %q", err, s)
+				}
+			}
+			if len(err.Error()) > 8000 {
+				t.Errorf("the error has %d bytes", len(err.Error()))
+			}
+		})
+	}
+}
+
 func TestCheckHonoursItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -143,7 +217,8 @@ func TestCheckHonoursItsContext(t *testing.T) {
 }
 
 func FuzzCheck(f *testing.F) {
-	for _, wasm := range [][]byte{hello(), spin(), recurse(), grow(), counter(), sleeper(time.Millisecond), newGuest().reactor(at(0), echo()), printer("{}")} {
+	for _, wasm := range [][]byte{hello(), spin(), recurse(), grow(), counter(), sleeper(time.Millisecond), newGuest().reactor(at(0), echo()), printer("{}"),
+		newGuest("alloc").plug(nil, body().I32Const(0)), newGuest("input_offset", "error_set").plug(nil, body().I32Const(0))} {
 		f.Add(wasm)
 		f.Add(wasm[:len(wasm)/2])
 		f.Add(bytes.Replace(wasm, []byte{0x0b}, []byte{0x0c}, 1))

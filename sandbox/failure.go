@@ -47,6 +47,10 @@ func (inv *invocation) failure(err error) error {
 		return stackOverflow()
 	}
 	message, stack := splitTrap(err)
+	inv.logs.flush()
+	if why := inv.logs.panic; why != "" {
+		message = why // what a language prints before it traps says more
+	}
 	return runnel.Errorf(runnel.CodeFunctionError, "the function trapped: %s%s", message, stack)
 }
 

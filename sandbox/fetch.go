@@ -13,7 +13,11 @@ const maxFetch = 2*runnel.MaxPayloadSize + 1<<20
 
 // hostFetch is http_fetch(request, request_len) -> n.
 func (inv *invocation) hostFetch(p []uint64) uint64 {
-	request := inv.text("http_fetch", p[0], p[1])
+	return inv.fetch(inv.text("http_fetch", p[0], p[1]))
+}
+
+// fetch hands a request out. The response waits for whoever reads it.
+func (inv *invocation) fetch(request []byte) uint64 {
 	switch {
 	case inv.call.Fetch == nil:
 		return inv.respond([]byte(`{"error":{"code":"HostNotAllowed","message":"http_fetch is not available to this invocation"}}`))

@@ -16,13 +16,18 @@ const (
 
 // hostQuery is db_query(sql, sql_len, params, params_len) -> n.
 func (inv *invocation) hostQuery(p []uint64) uint64 {
-	sql := inv.text("db_query", p[0], p[1])
-	params := inv.text("db_query", p[2], p[3])
+	return inv.query(inv.text("db_query", p[0], p[1]), inv.text("db_query", p[2], p[3]))
+}
+
+var queryTooLarge = []byte(`{"error":{"code":"TooLarge","message":"the SQL text is over 1 MB: pass data as parameters"}}`)
+
+// query hands a query out. The response waits for whoever reads it.
+func (inv *invocation) query(sql, params []byte) uint64 {
 	switch {
 	case inv.call.Query == nil:
 		return inv.respond([]byte(`{"error":{"code":"RlsUnavailable","message":"db_query is not available here: run the function on a worker with a database"}}`))
 	case len(sql) > maxQuery:
-		return inv.respond([]byte(`{"error":{"code":"TooLarge","message":"the SQL text is over 1 MB: pass data as parameters"}}`))
+		return inv.respond(queryTooLarge)
 	case len(params) > maxParams:
 		return inv.respond([]byte(`{"error":{"code":"TooLarge","message":"the parameters are over 6 MB: split the work over several queries"}}`))
 	}

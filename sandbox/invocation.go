@@ -41,6 +41,7 @@ type invocation struct {
 	trace    func(string) string // nil without a source map
 	overflow api.Global          // not zero: the guest trapped at the end of its own stack
 	capture  func(context.Context, api.Module) error
+	plugin   *plugin // of an Extism plug-in, otherwise nil
 }
 
 type invocationKey struct{}
@@ -67,6 +68,10 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 		}
 		inv.closePort()
 		inv.memory.Free()
+		if inv.plugin != nil {
+			inv.plugin.blocks.memory.Free()
+			inv.memory.peak = max(inv.memory.peak, inv.plugin.blocks.memory.peak)
+		}
 		inv.logs.flush()
 		out.Logs = inv.logs.lines
 		out.MemoryPeak = inv.memory.peak
@@ -76,6 +81,9 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 
 	if int64(m.memoryMin)*pageSize > inv.memory.limit {
 		return out, outOfMemory(inv.memory.limit)
+	}
+	if m.kind == Extism {
+		inv.startPlugin()
 	}
 	ctx := inv.context()
 	instance, err := m.runtime.InstantiateModule(ctx, m.compiled, r.instance)
@@ -93,10 +101,13 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 	}
 
 	var result []byte
-	if m.kind == Command {
+	switch m.kind {
+	case Command:
 		result, err = inv.runCommand(ctx, instance)
-	} else {
+	case Reactor:
 		result, err = inv.runReactor(ctx, instance)
+	case Extism:
+		result, err = inv.runExtism(ctx, instance, m.entry)
 	}
 	if err != nil {
 		return out, err

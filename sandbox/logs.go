@@ -15,6 +15,12 @@ const logLineCost = 64
 // lastLineSize is how much of a line is kept for the error of a failed command.
 const lastLineSize = 300
 
+// namesCrash tells how Go, TinyGo and Rust begin the line that says why they end.
+func namesCrash(line string) bool {
+	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") ||
+		strings.HasPrefix(line, "thread '") && strings.Contains(line, "' panicked at ")
+}
+
 // logs collects what a guest logs, up to runnel.MaxLogSize and then one line that
 // says so. The zero value is ready.
 type logs struct {
@@ -72,7 +78,7 @@ func (l *logs) flush() {
 	line := l.partial
 	if start := excerpt(string(line[:min(len(line), lastLineSize+1)]), lastLineSize); strings.TrimSpace(start) != "" {
 		l.last = start
-		if l.panic == "" && (strings.HasPrefix(start, "panic: ") || strings.HasPrefix(start, "fatal error: ")) {
+		if l.panic == "" && namesCrash(start) {
 			l.panic = start
 		}
 	}

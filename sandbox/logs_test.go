@@ -114,3 +114,16 @@ func FuzzLogs(f *testing.F) {
 		}
 	})
 }
+
+func TestCrashesAreNamed(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{
+		"panic: no such order": true, "fatal error: all goroutines are asleep": true,
+		"thread 'main' panicked at 'no such order', src/main.rs:1:1": true,
+		"thread 'main' started": false, "no panic: all is well": false, "": false,
+	} {
+		if namesCrash(line) != want {
+			t.Errorf("%q: %v", line, !want)
+		}
+	}
+}

@@ -24,7 +24,8 @@ type memory struct {
 	mapped   *atomic.Int64 // of the Runtime: bytes reserved by live instances
 	reserved []byte        // the whole reservation
 	bytes    []byte        // the part the guest has; nil before Reallocate and after Free
-	peak     int64         // stays readable after Free
+	peak     int64         // of this and beside together; stays readable after Free
+	beside   *memory       // counts towards the same limit; nil: nothing
 	freed    atomic.Bool
 }
 
@@ -59,14 +60,18 @@ func (m *memory) Reallocate(size uint64) []byte {
 		size = max(size, uint64(m.image.Pages)*pageSize)
 		defer func() { m.image.Restore(m.bytes) }()
 	}
-	if size > uint64(m.limit) {
+	total := size
+	if m.beside != nil {
+		total += uint64(len(m.beside.bytes))
+	}
+	if total > uint64(m.limit) {
 		panic(outOfMemory(m.limit))
 	}
 	if size > uint64(len(m.reserved)) {
 		return nil // over the module's own declared maximum: wazero has refused this already
 	}
 	m.bytes = m.reserved[:size:size]
-	m.peak = max(m.peak, int64(size))
+	m.peak = max(m.peak, int64(total))
 	return m.bytes
 }
 

@@ -310,7 +310,7 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, free func()) (*modul
 	if err != nil {
 		return nil, err
 	}
-	m := &module{core: core, compiled: core.compiled, kind: core.kind, runtime: core.runtime, memoryMin: core.memoryMin, size: moduleOverhead / 8}
+	m := &module{core: core, compiled: core.compiled, shape: core.shape, runtime: core.runtime, memoryMin: core.memoryMin, size: moduleOverhead / 8}
 	if r.trace != nil && p.sourceMap != nil {
 		m.trace = traceOnce(r.trace, bytes.Clone(p.sourceMap)) // not the whole module
 		m.size += traceFactor * int64(len(p.sourceMap))
@@ -326,12 +326,12 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, free func()) (*modul
 // workers could not be recovered.
 func (r *Runtime) compileCore(ctx context.Context, p taken, free func()) (*core, error) {
 	began := time.Now()
-	prepared, kind, err := p.prepare()
+	prepared, shape, err := p.prepare()
 	if err != nil {
 		return nil, err
 	}
 	c := &core{
-		kind: kind, memoryMin: prepared.MemoryMin, runtime: r.wazero,
+		shape: shape, memoryMin: prepared.MemoryMin, runtime: r.wazero,
 		size: int64(len(prepared.Wasm))*nativeFactor + moduleOverhead,
 	}
 	if r.loader != nil && len(prepared.Wasm) > smallModule {

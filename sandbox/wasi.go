@@ -49,7 +49,7 @@ const (
 // directory or a socket answers with an error and has no code behind it.
 func wasiFunctions() []hostFunction {
 	wasi := func(name, params string, call func(*invocation, []uint64) errno) hostFunction {
-		return hostFunction{wasiModule, name, params, "i", func(inv *invocation, p []uint64) uint64 {
+		return hostFunction{module: wasiModule, name: name, params: params, results: "i", call: func(inv *invocation, p []uint64) uint64 {
 			return uint64(call(inv, p))
 		}}
 	}
@@ -81,7 +81,7 @@ func wasiFunctions() []hostFunction {
 		wasi("poll_oneoff", "iiii", (*invocation).pollOneoff),
 		wasi("sched_yield", "", func(*invocation, []uint64) errno { runtime.Gosched(); return success }),
 		wasi("proc_raise", "i", func(*invocation, []uint64) errno { return errNoSup }),
-		{wasiModule, "proc_exit", "i", "", func(_ *invocation, p []uint64) uint64 { panic(exit{uint32(p[0])}) }},
+		{module: wasiModule, name: "proc_exit", params: "i", call: func(_ *invocation, p []uint64) uint64 { panic(exit{uint32(p[0])}) }},
 
 		wasi("fd_close", "i", (*invocation).fdClose),
 		wasi("fd_read", "iiii", (*invocation).fdRead),

@@ -29,10 +29,18 @@ type hostCalls struct {
 }
 
 func newHostCalls(t testing.TB, call Call) *hostCalls {
+	return newCalls(t, call, Command, slices.Concat(wasiFunctions(), runnelFunctions()))
+}
+
+// newPluginCalls is newHostCalls of an Extism plug-in.
+func newPluginCalls(t testing.TB, call Call) *hostCalls {
+	return newCalls(t, call, Extism, extismFunctions())
+}
+
+func newCalls(t testing.TB, call Call, kind Kind, functions []hostFunction) *hostCalls {
 	t.Helper()
 	r := newRuntime(t, Config{})
 	g := wasmtest.New()
-	functions := hostFunctions()
 	for _, f := range functions {
 		ft := f.meterType()
 		g.ImportFunc(f.module, f.name, g.Type([]byte(ft.Params), []byte(ft.Results)))
@@ -45,6 +53,7 @@ func newHostCalls(t testing.TB, call Call) *hostCalls {
 		}
 		g.ExportFunc(f.name, g.Func(g.Type([]byte(ft.Params), []byte(ft.Results)), nil, b.Call(uint32(i)).End()))
 	}
+	g.ExportFunc("handler", g.Func(g.Type(nil, nil), nil, body().End()))
 	wasm := newGuestFrom(g)
 	m, err := r.compile(context.Background(), wasm, func() {})
 	if err != nil {
@@ -56,7 +65,13 @@ func newHostCalls(t testing.TB, call Call) *hostCalls {
 	if call.Timeout == 0 {
 		call.Timeout = time.Minute
 	}
-	h := &hostCalls{t: t, inv: r.newInvocation(context.Background(), call, &module{kind: Command})}
+	h := &hostCalls{t: t, inv: r.newInvocation(context.Background(), call, m)}
+	if m.kind != kind {
+		t.Fatalf("the module is a %s", m.kind)
+	}
+	if kind == Extism {
+		h.inv.startPlugin()
+	}
 	h.ctx = h.inv.context()
 	h.instance, err = r.wazero.InstantiateModule(h.ctx, m.compiled, moduleConfig())
 	if err != nil {
@@ -65,6 +80,9 @@ func newHostCalls(t testing.TB, call Call) *hostCalls {
 	t.Cleanup(func() {
 		_ = h.instance.Close(context.Background())
 		h.inv.memory.Free()
+		if kind == Extism {
+			h.inv.plugin.blocks.memory.Free()
+		}
 		_ = m.compiled.Close(context.Background())
 	})
 	return h
@@ -135,10 +153,10 @@ func TestWASIIsPreview1(t *testing.T) {
 	}
 }
 
-func TestFUNC_I1_NoImportBeyondWASIAndRunnel(t *testing.T) {
+func TestFUNC_I1_NoImportBeyondWASIRunnelAndExtism(t *testing.T) {
 	t.Parallel()
 	for _, f := range hostFunctions() {
-		if f.module != wasiModule && f.module != hostModule {
+		if !slices.Contains([]string{"wasi_snapshot_preview1", "runnel", "extism:host/env", "extism:host/user"}, f.module) {
 			t.Errorf("guests can import %s.%s", f.module, f.name)
 		}
 	}
@@ -537,7 +555,7 @@ func TestPollOneoffNeverSleepsPastTheDeadline(t *testing.T) {
 
 func FuzzWASI(f *testing.F) {
 	h := newHostCalls(f, Call{Event: []byte("{}"), Env: map[string]string{"A": "b"}, Timeout: time.Hour})
-	functions := hostFunctions()
+	functions := slices.Concat(wasiFunctions(), runnelFunctions())
 	for i := range functions {
 		f.Add(byte(i), uint64(1), uint64(0), uint64(65535), uint64(1<<32-1), []byte{0, 0, 1, 0, 255, 255, 255, 255})
 	}
