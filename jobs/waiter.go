@@ -17,8 +17,10 @@ const (
 	// recheckUnheard replaces it while no LISTEN connection works, for example
 	// behind a transaction pooler.
 	recheckUnheard = 50 * time.Millisecond
-	// listenRetry is the pause before LISTEN is tried again.
-	listenRetry = 500 * time.Millisecond
+	// listenRetry is the pause before LISTEN is tried again, doubled up to
+	// listenRetryMax while it does not work.
+	listenRetry    = 500 * time.Millisecond
+	listenRetryMax = 10 * time.Second
 	// maxResponses bounds one read of response rows.
 	maxResponses = 500
 )
@@ -87,8 +89,12 @@ func (w *waiter) subscribe(id string) (got <-chan sql.Response, cancel func()) {
 }
 
 func (w *waiter) listen(ctx context.Context) {
+	pause := listenRetry
 	for ctx.Err() == nil {
-		err := w.db.ListenDone(ctx, w.heardOf)
+		err := w.db.ListenDone(ctx, func(ids []string) {
+			pause = listenRetry
+			w.heardOf(ids)
+		})
 		w.setHeard(false)
 		if ctx.Err() != nil {
 			return
@@ -96,7 +102,8 @@ func (w *waiter) listen(ctx context.Context) {
 		w.log.Warn("no notifications of finished invocations; HTTP callers are answered by polling until LISTEN works again", "error", err)
 		select {
 		case <-ctx.Done():
-		case <-time.After(listenRetry):
+		case <-time.After(pause):
+			pause = min(2*pause, listenRetryMax)
 		}
 	}
 }

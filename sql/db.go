@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,6 +25,7 @@ const (
 type DB struct {
 	pool  *pgxpool.Pool
 	slots *slots
+	quiet time.Duration // listenQuiet, less in tests
 }
 
 // Options of Open.
@@ -50,7 +52,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{pool: pool}
+	db := &DB{pool: pool, quiet: listenQuiet}
 	db.slots = newSlots(db, o.SlotSecret, o.Slots)
 	return db, nil
 }

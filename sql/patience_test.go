@@ -115,3 +115,21 @@ func TestStatements_ACallersOwnLimitStands(t *testing.T) {
 		t.Errorf("a statement without one ended with %v", err)
 	}
 }
+
+func TestFUNC_T3_ASilentListenerIsNoticed(t *testing.T) {
+	t.Parallel()
+	through, silent := silence(t, pgtest.Database(t))
+	db, err := sql.OpenHurried(t.Context(), through, 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ended := make(chan error, 1)
+	listening := make(chan struct{})
+	go func() { ended <- db.ListenDone(t.Context(), func([]string) { close(listening) }) }()
+	<-listening
+	silent.Store(true)
+	if err := <-ended; runnel.CodeOf(err) != runnel.CodeUnavailable {
+		t.Errorf("listening ended with %v, want Unavailable", err)
+	}
+}

@@ -3,9 +3,19 @@ package sql
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/runnelhq/runnel"
+)
+
+const (
+	// listenQuiet is how long nothing may be heard before it is tried whether
+	// something can be.
+	listenQuiet = 10 * time.Second
+	// echoLimit is how long a notification may be under way.
+	echoLimit = 2 * time.Second
 )
 
 // Response is how an invocation that somebody waits for ended.
@@ -44,13 +54,17 @@ func (db *DB) Responses(ctx context.Context, ids []string) (map[string]Response,
 }
 
 // ListenDone tells which invocations have a response. It calls done(nil) once it
-// is listening, so that the caller can look for what ended before, then
-// done(ids) for each notification, one call at a time.
+// hears notifications, so that the caller can look for what ended before, then
+// done(ids) for each of them, one call at a time.
 //
-// It returns when ctx ends (with its error) or the connection breaks. A
-// notification carries no authority and may be lost or forged: look up the
+// That notifications arrive is tried and not believed, at first and whenever it has
+// been quiet for a while: behind a transaction pooler LISTEN succeeds and nothing
+// ever comes, and a connection may die without telling.
+//
+// It returns when ctx ends (with its error), the connection breaks or nothing is
+// heard. A notification carries no authority and may be lost or forged: look up the
 // response, and look again from time to time. It takes a connection of its own,
-// outside the pool; through a transaction pooler it hears nothing.
+// outside the pool.
 func (db *DB) ListenDone(ctx context.Context, done func(ids []string)) error {
 	conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
 	if err != nil {
@@ -60,14 +74,43 @@ func (db *DB) ListenDone(ctx context.Context, done func(ids []string)) error {
 	if _, err := conn.Exec(ctx, `LISTEN runnel_done`); err != nil {
 		return fault("listen", err)
 	}
+	first, err := db.echo(ctx, conn)
+	if err != nil {
+		return err
+	}
 	done(nil)
-	for {
-		n, err := conn.WaitForNotification(ctx)
-		if err != nil {
-			return fault("listen", err)
-		}
+	for n := first; ; {
 		if ids := strings.FieldsFunc(n.Payload, func(r rune) bool { return r == ',' }); len(ids) > 0 {
 			done(ids)
 		}
+		if n, err = waitFor(ctx, conn, db.quiet); err == nil && n == nil {
+			n, err = db.echo(ctx, conn)
+		}
+		if err != nil {
+			return fault("listen", err)
+		}
 	}
+}
+
+// echo sends an empty notification over the pool and waits for it, or for any other.
+func (db *DB) echo(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
+	if _, err := db.pool.Exec(ctx, `SELECT pg_notify('runnel_done', '')`); err != nil {
+		return nil, fault("listen", err)
+	}
+	n, err := waitFor(ctx, conn, echoLimit)
+	if err == nil && n == nil {
+		err = runnel.Errorf(runnel.CodeUnavailable, "listen: notifications do not arrive: give DATABASE_URL a session, not a transaction pooler's connection, for answers without delay")
+	}
+	return n, err
+}
+
+// waitFor waits for a notification; nil when there was none within limit.
+func waitFor(ctx context.Context, conn *pgx.Conn, limit time.Duration) (*pgconn.Notification, error) {
+	wait, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	n, err := conn.WaitForNotification(wait)
+	if err != nil && ctx.Err() == nil && wait.Err() != nil && !conn.IsClosed() {
+		return nil, nil
+	}
+	return n, err
 }
