@@ -7,7 +7,7 @@ BENCH ?= .
 # A PostgreSQL newer than Debian's, from npm; see .ci/postgres.
 NEWER ?= 18.4.0-beta.17
 
-.PHONY: help run build test newer attacks bench lint fuzz examples
+.PHONY: help run build test newer attacks bench lint fuzz examples faults
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 12
@@ -38,6 +38,9 @@ lint: ## check formatting, go vet, staticcheck
 	@unformatted="$$(gofmt -l .)"; test -z "$$unformatted" || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+
+faults: ## break a real deployment in every way (25 min; as root with pgbouncer installed, all rows), write docs/FAULTS.md
+	go run ./bench/faults -page docs/FAULTS.md
 
 fuzz: ## run every fuzz target for FUZZTIME (default 30s)
 	@set -e; \

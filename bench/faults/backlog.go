@@ -28,7 +28,6 @@ func backlog(ctx context.Context, b *bed) error {
 	if err := b.upload(ctx, "bulk", emptyAnswer(), nil); err != nil {
 		return err
 	}
-	client := &http.Client{Timeout: callLimit}
 	begun := time.Now()
 	for have := 0; have < b.scale.backlog; {
 		n := min(10_000, b.scale.backlog-have)
@@ -55,7 +54,7 @@ func backlog(ctx context.Context, b *bed) error {
 	for time.Since(drain) < 20*time.Second {
 		s := sent{Key: b.load.key("http"), Trigger: "http", Outcome: unknown, Own: true}
 		asked := time.Now()
-		s.ask(client, b.load.base(), "quick")
+		s.ask(b.http, b.load.base(), "quick")
 		b.load.remember(s)
 		if s.Status == http.StatusOK {
 			took = append(took, time.Since(asked))

@@ -58,6 +58,7 @@ type bed struct {
 	load     *load
 	all      []*program
 	closers  []func()
+	http     *http.Client
 	notes    []string // what else was seen
 
 	scale      scale
@@ -68,7 +69,8 @@ type bed struct {
 }
 
 func newBed(ctx context.Context, p *programs) (_ *bed, err error) {
-	b := &bed{programs: p, set: released}
+	b := &bed{programs: p, set: released, http: &http.Client{Timeout: callLimit, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
+	b.later(b.http.CloseIdleConnections)
 	defer func() {
 		if err != nil {
 			b.close()
@@ -92,7 +94,7 @@ func newBed(ctx context.Context, p *programs) (_ *bed, err error) {
 		return nil, err
 	}
 	b.later(b.pool.Close)
-	b.load = &load{base: func() string { return fmt.Sprintf("http://127.0.0.1:%d", b.port) }, functions: []string{"quick", "slow"}}
+	b.load = &load{client: b.http, base: func() string { return fmt.Sprintf("http://127.0.0.1:%d", b.port) }, functions: []string{"quick", "slow"}}
 	return b, nil
 }
 
@@ -323,7 +325,7 @@ func (b *bed) admin(ctx context.Context, method, path string, body any) (status 
 	}
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Authorization", "Bearer "+adminToken)
-	res, err := http.DefaultClient.Do(req)
+	res, err := b.http.Do(req)
 	if err != nil {
 		return 0, []byte(err.Error())
 	}

@@ -23,8 +23,10 @@ type programs struct {
 // Sets of binaries.
 const (
 	released = "released" // what a user deploys
-	rigged   = "rigged"   // RUNNEL_FAILPOINT ends them, RUNNEL_FAULTS_CLOCK sets their clock wrong
+	rigged   = "rigged"   // RUNNEL_FAILPOINT ends them
+	skewed   = "skewed"   // RUNNEL_FAULTS_CLOCK sets their clock wrong
 	upgraded = "upgraded" // the release after: one migration more
+	broken   = "broken"   // settles without a fence: to see that the audit sees it
 )
 
 // folder builds a set and answers where it is.
@@ -56,9 +58,12 @@ func build(ctx context.Context, set, out string) error {
 	switch set {
 	case rigged:
 		args = append(args, "-tags", "faults")
+	case skewed:
 		err = wrongClock(ctx, out, replace)
 	case upgraded:
 		err = nextMigration(module, out, replace)
+	case broken:
+		err = withoutFence(module, out, replace)
 	}
 	if err != nil {
 		return err
@@ -138,6 +143,23 @@ func readWrong() int64 {
 		replace[name] = copied
 	}
 	return nil
+}
+
+// withoutFence has an attempt settled whoever has settled it already.
+func withoutFence(module, dir string, replace map[string]string) error {
+	file := filepath.Join(module, "sql", "query", "settle.sql")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	const fence = "AND j.attempt = a.attempt AND j.state = 'running'"
+	text := string(b)
+	if strings.Count(text, fence) != 1 {
+		return errors.New("settle.sql has another fence: adapt withoutFence")
+	}
+	copied := filepath.Join(dir, "settle.sql")
+	replace[file] = copied
+	return os.WriteFile(copied, []byte(strings.Replace(text, fence, "", 1)), 0o600)
 }
 
 // nextMigration adds a migration such as a release might bring.

@@ -45,6 +45,7 @@ const notConnected = "not connected"
 // load is what clients do while something breaks: callers over HTTP, SQL, writers
 // of rows. Each remembers what it sent.
 type load struct {
+	client    *http.Client
 	base      func() string // of the api
 	db        *pgxpool.Pool // as an application connects
 	functions []string      // called over HTTP and from SQL
@@ -60,17 +61,15 @@ type load struct {
 }
 
 const (
-	callers     = 12
 	callerPause = 60 * time.Millisecond
 	writerPause = 40 * time.Millisecond
 	callLimit   = 100 * time.Second // longer than any wait that we promise to end
 )
 
-func (l *load) start(ctx context.Context) {
+func (l *load) start(ctx context.Context, callers int) {
 	ctx, l.stop = context.WithCancel(ctx)
-	client := &http.Client{Timeout: callLimit, Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
 	for range callers {
-		l.every(ctx, callerPause, func() { l.call(client) })
+		l.every(ctx, callerPause, l.call)
 	}
 	for range 2 {
 		l.every(ctx, writerPause, l.invoke)
@@ -131,10 +130,10 @@ func (l *load) answeredAfter() time.Duration {
 }
 
 // call is one HTTP caller's call.
-func (l *load) call(client *http.Client) {
+func (l *load) call() {
 	s := sent{Key: l.key("http"), Trigger: "http", Outcome: unknown, Own: true}
 	begun := time.Now()
-	s.ask(client, l.base(), l.function())
+	s.ask(l.client, l.base(), l.function())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ledger = append(l.ledger, s)

@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -95,27 +96,23 @@ func run(ctx context.Context, match *regexp.Regexp, s scale, list bool, page str
 		return err
 	}
 	defer os.RemoveAll(dir)
-	p := &programs{dir: dir}
-	var seen []outcome
-	failed := 0
+	var wanted []row
 	for _, r := range rows() {
-		if !match.MatchString(r.name) {
-			continue
+		if match.MatchString(r.name) {
+			wanted = append(wanted, r)
 		}
-		if list {
+	}
+	if list {
+		for _, r := range wanted {
 			fmt.Println(r.name)
-			continue
 		}
-		begun := time.Now()
-		o := r.run(ctx, p, s)
-		seen = append(seen, o)
-		fmt.Print(o.text(time.Since(begun)))
-		var skipped skip
-		if !o.ok() && !errors.As(o.err, &skipped) {
+		return nil
+	}
+	seen := runAll(ctx, &programs{dir: dir}, s, wanted)
+	failed := 0
+	for _, o := range seen {
+		if !o.ok() && !errors.As(o.err, new(skip)) {
 			failed++
-		}
-		if ctx.Err() != nil {
-			break
 		}
 	}
 	if page != "" && len(seen) > 0 {
@@ -127,6 +124,34 @@ func run(ctx context.Context, match *regexp.Regexp, s scale, list bool, page str
 		return fmt.Errorf("%d of %d rows were not kept", failed, len(seen))
 	}
 	return context.Cause(ctx)
+}
+
+// runAll runs long rows beside the others, which run one after another, and prints
+// each as it ends.
+func runAll(ctx context.Context, p *programs, s scale, wanted []row) []outcome {
+	seen := make([]outcome, len(wanted))
+	var printing sync.Mutex
+	one := func(i int) {
+		begun := time.Now()
+		o := wanted[i].run(ctx, p, s)
+		printing.Lock()
+		defer printing.Unlock()
+		fmt.Print(o.text(time.Since(begun)))
+		seen[i] = o
+	}
+	var long sync.WaitGroup
+	for i, r := range wanted {
+		if r.long {
+			long.Go(func() { one(i) })
+		}
+	}
+	for i, r := range wanted {
+		if !r.long {
+			one(i)
+		}
+	}
+	long.Wait()
+	return seen
 }
 
 // text is the outcome for a terminal.

@@ -25,6 +25,8 @@ func writePage(file string, seen []outcome) error {
 			fmt.Fprintf(&b, "| %s | %s | | %s | |\n", o.name, o.promised, skipped)
 		case o.err != nil:
 			fmt.Fprintf(&b, "| %s | %s | | not seen: %s | |\n", o.name, o.promised, firstLine(o.err.Error()))
+		case o.sees:
+			fmt.Fprintf(&b, "| %s | %s | %d | %s, as it should | |\n", o.name, o.promised, o.inFlight, o.audit.verdict())
 		default:
 			fmt.Fprintf(&b, "| %s | %s | %d | **%s** | %s |\n", o.name, o.promised, o.inFlight, o.audit.verdict(), o.recovery())
 		}

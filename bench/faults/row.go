@@ -9,9 +9,6 @@ import (
 const (
 	// steadyRows is how many attempts are logged before anything is broken.
 	steadyRows = 100
-	// wantedInFlight is how many invocations a fault has to meet.
-	wantedInFlight = 2000
-	burstSize      = 1200
 	// settleLimit is how long everything may take to be accounted for.
 	settleLimit = 2 * time.Minute
 )
@@ -30,8 +27,12 @@ type row struct {
 	prepare, arm func(context.Context, *bed) error
 	// fault breaks something and returns when it is repaired.
 	fault func(context.Context, *bed) error
+	long  bool // runs beside the others
 	// own replaces burst and load where the row makes its own.
 	own bool
+	// sees inverts the verdict: the programs are broken on purpose, and the audit has
+	// to see it.
+	sees bool
 }
 
 // outcome is what was seen of a row.
@@ -47,7 +48,7 @@ type outcome struct {
 	err      error
 }
 
-func (o outcome) ok() bool { return o.err == nil && len(o.audit.findings) == 0 }
+func (o outcome) ok() bool { return o.err == nil && (len(o.audit.findings) > 0) == o.sees }
 
 // run brings up a deployment, breaks it, and lays the ledgers side by side.
 func (r row) run(ctx context.Context, p *programs, scale scale) (o outcome) {
@@ -95,7 +96,7 @@ func (r row) drive(ctx context.Context, b *bed, o *outcome) error {
 		if err := b.schedules(ctx, "allow"); err != nil {
 			return err
 		}
-		b.load.start(ctx)
+		b.load.start(ctx, b.scale.callers)
 		if err := b.eventually(ctx, time.Minute, "a steady load", func() bool {
 			n, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.function_invocations`)
 			return err == nil && n >= steadyRows

@@ -14,14 +14,16 @@ import (
 // scale is how large a run is.
 type scale struct {
 	burst     int
+	callers   int           // over HTTP
 	inFlight  int           // that a fault has to meet
+	kills     int           // at the same instant, one after another
 	schedules time.Duration // of killing workers at random
 	backlog   int
 }
 
 var (
-	full  = scale{burst: burstSize, inFlight: wantedInFlight, schedules: 10 * time.Minute, backlog: 1_000_000}
-	brief = scale{burst: 300, inFlight: 500, schedules: 20 * time.Second, backlog: 20_000}
+	full  = scale{burst: 1200, callers: 12, inFlight: 2000, kills: 3, schedules: 10 * time.Minute, backlog: 1_000_000}
+	brief = scale{burst: 200, callers: 4, inFlight: 400, kills: 1, schedules: 20 * time.Second, backlog: 20_000}
 )
 
 // rows are all faults, in the order of the report.
@@ -49,14 +51,7 @@ func rows() []row {
 		{
 			name:     "worker stopped (SIGSTOP) longer than its lease, then continued",
 			promised: "its attempts are `lost` and retried elsewhere; when it comes back it cannot settle them, nor start what it had fetched",
-			fault: func(ctx context.Context, b *bed) error {
-				b.workers[0].signal(syscall.SIGSTOP)
-				defer b.workers[0].signal(syscall.SIGCONT)
-				return b.eventually(ctx, time.Minute, "the stopped worker's attempts are lost", func() bool {
-					n, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.function_invocations WHERE status = 'lost'`)
-					return err == nil && n > 0
-				})
-			},
+			fault:    zombie,
 		},
 		{
 			name:     "api killed (SIGKILL) while callers wait, three times",
@@ -152,7 +147,7 @@ func rows() []row {
 		{
 			name:     "two workers whose clocks are five minutes off, one ahead and one behind",
 			promised: "times are the database's: nothing runs early, no tick is doubled or left out, retries are not late",
-			set:      rigged,
+			set:      skewed,
 			workers:  1,
 			arm: func(ctx context.Context, b *bed) error {
 				// The third, whose clock is right, dies: the other two do all the rest.
@@ -183,6 +178,7 @@ func rows() []row {
 			name:     "schedules, four workers killed at random",
 			promised: "every match of every second is fired once, or recorded as skipped with a reason",
 			workers:  4,
+			long:     true,
 			fault: func(ctx context.Context, b *bed) error {
 				kills := 0
 				for end := time.Now().Add(b.scale.schedules); time.Now().Before(end); kills++ {
@@ -283,6 +279,13 @@ func rows() []row {
 			fault:    fillDisk,
 		},
 		backlogRow(),
+		{
+			name:     "the suite itself: a stopped worker of a build that settles without its fence",
+			promised: "the audit sees it",
+			set:      broken,
+			sees:     true,
+			fault:    zombie,
+		},
 	}
 }
 
@@ -298,10 +301,20 @@ func (b *bed) replaceWorker(ctx context.Context, i int, sig syscall.Signal) erro
 	return err
 }
 
-// failpoints has three workers after another end at the same instant.
+// zombie stops a worker until others have settled its attempts, then lets it go on.
+func zombie(ctx context.Context, b *bed) error {
+	b.workers[0].signal(syscall.SIGSTOP)
+	defer b.workers[0].signal(syscall.SIGCONT)
+	return b.eventually(ctx, time.Minute, "the stopped worker's attempts are lost", func() bool {
+		n, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.function_invocations WHERE status = 'lost'`)
+		return err == nil && n > 0
+	})
+}
+
+// failpoints has workers, one after another, end at the same instant.
 func failpoints(where string) func(context.Context, *bed) error {
 	return func(ctx context.Context, b *bed) error {
-		for range 3 {
+		for range b.scale.kills {
 			p, err := b.start(ctx, b.set, "worker", "RUNNEL_FAILPOINT="+where)
 			if err != nil {
 				return err
