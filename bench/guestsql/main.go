@@ -1,5 +1,7 @@
-// Command guestsql measures a function's SQL against the same statement of a plain
-// connection under the same role: medians, and their ratios. Run it with go run
+// Command guestsql measures a function's SQL against the same statement in two
+// other ways: on a plain connection that is under the same role already, and as
+// PostgREST does it, in a transaction that first sets role and claims, with
+// prepared statements. Medians, and their ratios to db_query. Run it with go run
 // ./bench/guestsql; it starts a Postgres of its own.
 package main
 
@@ -59,11 +61,16 @@ func run(ctx context.Context) error {
 	if _, err := plain.Exec(ctx, `SELECT set_config('request.jwt.claims', '{"sub":"`+caller+`"}', false), set_config('role', 'authenticated', false)`); err != nil {
 		return err
 	}
+	rest, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer rest.Close(ctx)
 	who := runnel.Caller{Role: runnel.RoleAuthenticated, UserID: caller}
 	guest := db.Guest(who, false)
 	defer guest.Close()
 
-	fmt.Printf("%-24s %10s %10s %6s\n", "median of", "plain", "db_query", "ratio")
+	fmt.Printf("%-34s %10s %10s %10s %9s %9s\n", "median of", "plain", "PostgREST", "db_query", "/ plain", "/ PostgR.")
 	for _, c := range []struct {
 		name, text, params string
 		args               []any
@@ -74,37 +81,73 @@ func run(ctx context.Context) error {
 		{"100 rows", `SELECT id, text FROM note LIMIT 100`, `[]`, nil, 1000},
 		{"10,000 rows", `SELECT id, text FROM note LIMIT 10000`, `[]`, nil, 50},
 	} {
-		a, err := median(c.times, func() error {
-			rows, err := plain.Query(ctx, c.text, c.args...)
-			if err != nil {
-				return err
-			}
-			for rows.Next() {
-				if _, err := rows.Values(); err != nil {
-					return err
-				}
-			}
-			return rows.Err()
-		})
+		took, err := medians(c.times,
+			func() error { return read(ctx, plain, c.text, c.args) },
+			func() error {
+				return pgx.BeginFunc(ctx, rest, func(tx pgx.Tx) error {
+					_, err := tx.Exec(ctx, `SELECT set_config('search_path', $1, true), set_config('role', $2, true), set_config('request.jwt.claims', $3, true), set_config('request.method', $4, true), set_config('request.path', $5, true)`,
+						"public", "authenticated", `{"sub":"`+caller+`","role":"authenticated"}`, "GET", "/note")
+					if err != nil {
+						return err
+					}
+					return read(ctx, tx, c.text, c.args)
+				})
+			},
+			func() error { return ask(ctx, guest, c.text, c.params) })
 		if err != nil {
 			return err
 		}
-		b, err := median(c.times, func() error { return ask(ctx, guest, c.text, c.params) })
-		if err != nil {
-			return err
-		}
-		fmt.Printf("%-24s %10s %10s %6.2f\n", c.name, a, b, float64(b)/float64(a))
+		fmt.Printf("%-34s %10s %10s %10s %9.2f %9.2f\n", c.name, took[0], took[1], took[2],
+			float64(took[2])/float64(took[0]), float64(took[2])/float64(took[1]))
 	}
-	first, err := median(500, func() error {
-		s := db.Guest(who, false)
+	took, err := medians(500,
+		func() error { return ask(ctx, guest, `SELECT 1`, `[]`) },
+		func() error {
+			s := db.Guest(who, false)
+			defer s.Close()
+			return ask(ctx, s, `SELECT 1`, `[]`)
+		})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%-34s %10s %10s %10s\n", "SELECT 1 in a slot that is held", "", "", took[0])
+	fmt.Printf("%-34s %10s %10s %10s\n", "take a slot, SELECT 1, clean it", "", "", took[1])
+	var opening []time.Duration
+	_, err = medians(20, func() error {
+		fresh, err := sql.Open(ctx, url, sql.Options{SlotSecret: "a secret of the measurement", MaxConns: 1})
+		if err != nil {
+			return err
+		}
+		defer fresh.Close()
+		began := time.Now()
+		s := fresh.Guest(who, false)
 		defer s.Close()
-		return ask(ctx, s, `SELECT 1`, `[]`)
+		err = ask(ctx, s, `SELECT 1`, `[]`)
+		opening = append(opening, time.Since(began))
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-24s %10s %10s\n", "acquire, SELECT 1, clean", "", first)
+	slices.Sort(opening)
+	fmt.Printf("%-34s %10s %10s %10s\n", "log in as a slot, probe, SELECT 1", "", "", opening[len(opening)/2].Round(time.Microsecond))
 	return nil
+}
+
+// read takes in the rows of a query.
+func read(ctx context.Context, q interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}, text string, args []any) error {
+	rows, err := q.Query(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		if _, err := rows.Values(); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 func ask(ctx context.Context, s *sql.GuestSession, text, params string) error {
@@ -116,15 +159,22 @@ func ask(ctx context.Context, s *sql.GuestSession, text, params string) error {
 	return nil
 }
 
-func median(times int, do func() error) (time.Duration, error) {
-	took := make([]time.Duration, times)
-	for i := range took {
-		began := time.Now()
-		if err := do(); err != nil {
-			return 0, err
+// medians lets several ways take turns, so that what disturbs one disturbs all.
+func medians(times int, ways ...func() error) ([]time.Duration, error) {
+	took := make([][]time.Duration, len(ways))
+	for range times {
+		for i, do := range ways {
+			began := time.Now()
+			if err := do(); err != nil {
+				return nil, err
+			}
+			took[i] = append(took[i], time.Since(began))
 		}
-		took[i] = time.Since(began)
 	}
-	slices.Sort(took)
-	return took[times/2].Round(time.Microsecond), nil
+	found := make([]time.Duration, len(ways))
+	for i := range ways {
+		slices.Sort(took[i])
+		found[i] = took[i][times/2].Round(time.Microsecond)
+	}
+	return found, nil
 }
