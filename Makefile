@@ -7,7 +7,7 @@ BENCH ?= .
 # A PostgreSQL newer than Debian's, from npm; see .ci/postgres.
 NEWER ?= 18.4.0-beta.17
 
-.PHONY: help run build test newer attacks bench lint fuzz examples faults
+.PHONY: help run build test newer attacks alerts bench lint fuzz examples faults
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 12
@@ -30,6 +30,9 @@ newer: ## run the tests of the SQL on a newer PostgreSQL (NEWER, from npm)
 
 attacks: ## write docs/ATTACKS.md: hostile SQL on Debian's PostgreSQL and a newer one
 	go run ./bench/attacks -o docs/ATTACKS.md "$$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)" "$$(.ci/postgres $(NEWER))"
+
+alerts: ## test the Prometheus alerts of docs/alerts
+	$$(.ci/promtool) test rules docs/alerts/runnel_test.yml
 
 bench: ## run the benchmarks that match BENCH (default all), one package at a time
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m ./...

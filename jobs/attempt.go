@@ -84,8 +84,12 @@ func (w *Worker) run(ctx context.Context, task sql.Task, env map[string]string, 
 		Env:      env,
 		Timeout:  task.Function.Timeout,
 		Memory:   task.Function.MaxMemory,
-		Query:    guest.Query,
-		Fetch:    network.Fetch,
+		Query: func(ctx context.Context, text string, params []byte) []byte {
+			return w.met.hostCall("db_query", guest.Query(ctx, text, params))
+		},
+		Fetch: func(ctx context.Context, request []byte) []byte {
+			return w.met.hostCall("http_fetch", network.Fetch(ctx, request))
+		},
 	})
 	if errors.Is(context.Cause(ctx), errStopped) && err != nil {
 		if out.Duration == 0 {

@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"bytes"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,11 +27,24 @@ type Metrics struct {
 	ticks        *prometheus.CounterVec
 	waiters      prometheus.Gauge
 	listenerDown prometheus.Gauge
+	hostCalls    *prometheus.CounterVec
+
+	mu        sync.Mutex
+	functions map[string]bool // guarded by mu; names that have series
 }
+
+// maxFunctions bounds the values of the label "function": each has some 30 series.
+// Names beyond it are counted as "other". Names come from deploys.
+const maxFunctions = 1000
 
 // NewMetrics makes the metrics and registers them with reg.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		functions: map[string]bool{},
+		hostCalls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "runnel_host_calls_total",
+			Help: "Calls of functions to db_query and http_fetch, by outcome: ok, or the code of the error that the function reads.",
+		}, []string{"call", "outcome"}),
 		invocations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "runnel_invocations_total",
 			Help: "Attempts that this process settled, by function, trigger and status.",
@@ -94,7 +109,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	reg.MustRegister(m.invocations, m.duration, m.queue, m.memory, m.inFlight, m.cacheHits, m.cacheMisses,
-		m.evictions, m.compile, m.settleBatch, m.scheduleLag, m.ticks, m.waiters, m.listenerDown)
+		m.evictions, m.compile, m.settleBatch, m.scheduleLag, m.ticks, m.waiters, m.listenerDown, m.hostCalls)
 	return m
 }
 
@@ -110,14 +125,46 @@ func (m *Metrics) CacheEvicted() { m.evictions.Inc() }
 // Compiled implements sandbox.Observer.
 func (m *Metrics) Compiled(d time.Duration) { m.compile.Observe(d.Seconds()) }
 
-// settled counts an attempt whose row has committed. A deleted function's name
-// is still a label value: names come from deploys, which the admin makes.
+// function is the label value for a function's name.
+func (m *Metrics) function(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.functions[name] {
+		if len(m.functions) >= maxFunctions {
+			return "other"
+		}
+		m.functions[name] = true
+	}
+	return name
+}
+
+// outcomes are the codes that a function can read in a response. Whatever else is
+// there is counted as "error", so that the label has no more values than these.
+var outcomes = []string{"PermissionDenied", "RlsUnavailable", "QueryError", "HostNotAllowed", "FetchError", "TooLarge", "Timeout", "Unavailable", "InvalidRequest"}
+
+// hostCall counts a call by the head of its response.
+func (m *Metrics) hostCall(call string, response []byte) []byte {
+	outcome := "ok"
+	if rest, failed := bytes.CutPrefix(response, []byte(`{"error":`)); failed {
+		outcome = "error"
+		for _, code := range outcomes {
+			if bytes.HasPrefix(rest, []byte(`{"code":"`+code+`"`)) {
+				outcome = code
+			}
+		}
+	}
+	m.hostCalls.WithLabelValues(call, outcome).Inc()
+	return response
+}
+
+// settled counts an attempt whose row has committed.
 func (m *Metrics) settled(row *runnel.Invocation) {
-	m.invocations.WithLabelValues(row.FunctionName, string(row.Trigger), string(row.Status)).Inc()
+	function := m.function(row.FunctionName)
+	m.invocations.WithLabelValues(function, string(row.Trigger), string(row.Status)).Inc()
 	if row.StartedAt == nil {
 		return
 	}
 	m.queue.Observe(row.QueueMS / 1000)
-	m.duration.WithLabelValues(row.FunctionName).Observe(row.DurationMS / 1000)
-	m.memory.WithLabelValues(row.FunctionName).Observe(float64(row.MemoryPeak))
+	m.duration.WithLabelValues(function).Observe(row.DurationMS / 1000)
+	m.memory.WithLabelValues(function).Observe(float64(row.MemoryPeak))
 }

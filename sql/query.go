@@ -44,6 +44,8 @@ var (
 	controlSQL string
 	//go:embed query/promote.sql
 	promoteSQL string
+	//go:embed query/depth.sql
+	depthSQL string
 	//go:embed query/heartbeat.sql
 	heartbeatSQL string
 	//go:embed query/strays.sql

@@ -110,6 +110,11 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	defer db.Close()
+	forget, err := jobs.Watch(p.registry, db, "web")
+	if err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	defer forget()
 	lists, err := sql.Open(ctx, p.settings.DatabaseURL, sql.Options{ApplicationName: "runnel web, River UI", MaxConns: 2, CustomPlans: true})
 	if err != nil {
 		return err
@@ -172,6 +177,11 @@ func (p *Process) Work(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
+	forget, err := jobs.Watch(p.registry, db, "worker")
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	defer forget()
 	compiler, err := p.newCompiler(ctx)
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
