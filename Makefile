@@ -7,7 +7,7 @@ BENCH ?= .
 # A PostgreSQL newer than Debian's, from npm; see .ci/postgres.
 NEWER ?= 18.4.0-beta.17
 
-.PHONY: help run build test newer attacks alerts bench lint fuzz examples faults
+.PHONY: help run build test kits newer attacks alerts bench lint fuzz examples faults
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 12
@@ -23,7 +23,15 @@ test: ## run all tests, against Postgres servers they start themselves
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector (apt-get install gcc libc6-dev)"
 	go test $(RACE) -p 2 -timeout 15m ./...
 	@test -z "$(RACE)" || echo "once more without the race detector, which makes compiling these guests take minutes:"
-	@test -z "$(RACE)" || go test -run 'TestGoGuest|TestPriceOrder' ./sandbox ./examples
+	@test -z "$(RACE)" || go test -run 'TestGoGuest|TestPriceOrder|TestKits' ./sandbox ./examples
+
+	@for module in sdk/go examples/kits/go-webhook; do go -C $$module test ./... || exit 1; done
+
+kits: ## build and run the examples of all languages, compare Extism plug-ins with Extism's own SDK
+	go -C sdk/go test ./...
+	go test -count=1 -run TestKits -v ./examples
+	npm ci --silent --prefix bench/kits/plugin/as
+	go -C bench/kits test -timeout 15m ./...
 
 newer: ## run the tests of the SQL on a newer PostgreSQL (NEWER, from npm)
 	RUNNEL_TEST_POSTGRES=$$(.ci/postgres $(NEWER)) go test -timeout 15m ./sql ./jobs
@@ -41,6 +49,8 @@ lint: ## check formatting, go vet, staticcheck
 	@unformatted="$$(gofmt -l .)"; test -z "$$unformatted" || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+	@for module in sdk/go examples/kits/go-webhook bench/kits; do go -C $$module vet ./... || exit 1; done
+	GOOS=wasip1 GOARCH=wasm go -C sdk/go vet ./...
 
 faults: ## break a real deployment in every way (25 min; as root with pgbouncer installed, all rows), write docs/FAULTS.md
 	go run ./bench/faults -page docs/FAULTS.md

@@ -1,0 +1,3 @@
+module github.com/runnelhq/runnel/sdk/go
+
+go 1.24
