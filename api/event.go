@@ -3,11 +3,11 @@ package api
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"mime"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -45,7 +45,9 @@ var credentials = []string{"authorization", "cookie", "apikey", "proxy-authoriza
 //   - headers have lower-case names; repeated ones are joined by ", ".
 //   - body is the JSON itself under a JSON content type, or under none when it
 //     parses; otherwise a string when it is valid UTF-8; otherwise base64, and
-//     "is_base64":true follows. An empty body is null.
+//     "is_base64":true follows. An empty body is null. A byte order mark before
+//     JSON is left out, as request.json() of browsers does. A compressed body
+//     (content-encoding) is base64, whatever it holds: it is not unpacked here.
 //   - user_id and claims are null and {} without a token.
 //
 // The error, always CodeInvalidRequest, is a body that its content type says is
@@ -61,7 +63,7 @@ func event(c call) ([]byte, error) {
 	b = append(b, `,"headers":`...)
 	b = appendHeaders(b, c.Header, c.Host)
 	b = append(b, `,"body":`...)
-	b, err := appendBody(b, c.Header.Get("Content-Type"), c.Body)
+	b, err := appendBody(b, c.Header.Get("Content-Type"), c.Header.Get("Content-Encoding"), c.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -84,14 +86,20 @@ func event(c call) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-func appendBody(b []byte, contentType string, body []byte) ([]byte, error) {
+// byteOrderMark is U+FEFF in UTF-8.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+func appendBody(b []byte, contentType, encoding string, body []byte) ([]byte, error) {
 	if len(body) == 0 {
 		return append(b, `null`...), nil
 	}
+	if compressed(encoding) {
+		return appendBase64(b, body), nil
+	}
 	declared := isJSON(contentType)
 	if declared || contentType == "" {
-		if utf8.Valid(body) && json.Valid(body) {
-			return append(b, body...), nil
+		if text := bytes.TrimPrefix(body, byteOrderMark); utf8.Valid(text) && json.Valid(text) {
+			return append(b, text...), nil
 		}
 		if declared {
 			return nil, runnel.Errorf(runnel.CodeInvalidRequest, "the body is not valid JSON%s: correct it, or send another content-type", whyNotJSON(body))
@@ -100,9 +108,25 @@ func appendBody(b []byte, contentType string, body []byte) ([]byte, error) {
 	if utf8.Valid(body) {
 		return appendString(b, string(body)), nil
 	}
+	return appendBase64(b, body), nil
+}
+
+func appendBase64(b, body []byte) []byte {
 	b = append(b, '"')
 	b = base64.StdEncoding.AppendEncode(b, body)
-	return append(b, `","is_base64":true`...), nil
+	return append(b, `","is_base64":true`...)
+}
+
+// compressed tells whether a content-encoding names a compression. Some clients
+// write their charset there, which means nothing.
+func compressed(encoding string) bool {
+	for item := range strings.SplitSeq(encoding, ",") {
+		switch strings.ToLower(strings.TrimSpace(item)) {
+		case "gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress":
+			return true
+		}
+	}
+	return false
 }
 
 // whyNotJSON says where the JSON ends to be valid, without quoting it.
@@ -159,11 +183,25 @@ func appendQuery(b []byte, raw string) []byte {
 	return append(b, '}')
 }
 
+// unescape decodes + and percent escapes. A broken escape stays as it is, and the
+// others of the same value are decoded.
 func unescape(s string) string {
-	if u, err := url.QueryUnescape(s); err == nil {
-		return u
+	s = strings.ReplaceAll(s, "+", " ")
+	if !strings.Contains(s, "%") {
+		return s
 	}
-	return strings.ReplaceAll(s, "+", " ")
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
+				b = append(b, c...)
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
 }
 
 // appendHeaders leaves credentials out. Go keeps Host apart from the others;

@@ -63,7 +63,7 @@ func TestJSONBodyIsByteForByte(t *testing.T) {
 	t.Parallel()
 	for _, contentType := range []string{"", "application/json", "Application/JSON; charset=utf-8", "application/vnd.api+json", "application/json;bad param"} {
 		for _, body := range verbatim {
-			got, err := appendBody(nil, contentType, []byte(body))
+			got, err := appendBody(nil, contentType, "", []byte(body))
 			if err != nil || string(got) != body {
 				t.Errorf("%q as %q = %q, %v", body, contentType, got, err)
 			}
@@ -73,17 +73,25 @@ func TestJSONBodyIsByteForByte(t *testing.T) {
 
 func TestBodyForms(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ contentType, body, want string }{
-		{"", "", "null"},
-		{"application/json", "", "null"},
-		{"", "not json", `"not json"`},
-		{"text/plain", "{}", `"{}"`},
-		{"application/x-www-form-urlencoded", "a=<1>&b=2", `"a=<1>&b=2"`},
-		{"text/plain", "nul \x00 é", `"nul \u0000 é"`},
-		{"image/png", "\x89PNG", `"iVBORw==","is_base64":true`},
-		{"", "\xff\xfe", `"//4=","is_base64":true`},
+	for _, c := range []struct{ contentType, encoding, body, want string }{
+		{"", "", "", "null"},
+		{"application/json", "", "", "null"},
+		{"application/json", "gzip", "", "null"},
+		{"", "", "not json", `"not json"`},
+		{"text/plain", "", "{}", `"{}"`},
+		{"application/x-www-form-urlencoded", "", "a=<1>&b=2", `"a=<1>&b=2"`},
+		{"text/plain", "", "nul \x00 é", `"nul \u0000 é"`},
+		{"image/png", "", "\x89PNG", `"iVBORw==","is_base64":true`},
+		{"", "", "\xff\xfe", `"//4=","is_base64":true`},
+		{"application/json", "", "\xef\xbb\xbf{\"a\":1}", `{"a":1}`},
+		{"", "", "\xef\xbb\xbf[1]", `[1]`},
+		{"text/plain", "", "\xef\xbb\xbf[1]", "\"\ufeff[1]\""},
+		{"application/json", "gzip", "\x1f\x8b\x08", `"H4sI","is_base64":true`},
+		{"application/json", "identity, BR", "{}", `"e30=","is_base64":true`},
+		{"application/json", "utf-8", "{}", `{}`},
+		{"text/plain", "x-gzip", "text", `"dGV4dA==","is_base64":true`},
 	} {
-		got, err := appendBody(nil, c.contentType, []byte(c.body))
+		got, err := appendBody(nil, c.contentType, c.encoding, []byte(c.body))
 		if err != nil || string(got) != c.want {
 			t.Errorf("%q as %q = %s, %v; want %s", c.body, c.contentType, got, err, c.want)
 		}
@@ -92,8 +100,8 @@ func TestBodyForms(t *testing.T) {
 
 func TestInvalidJSONIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{"{", "{}{}", "{'a':1}", "\xef\xbb\xbf{}", "\"\xff\"", "\x00", "NaN", strings.Repeat("[", 100_000)} {
-		_, err := appendBody(nil, "application/json", []byte(body))
+	for _, body := range []string{"{", "{}{}", "{'a':1}", "\xef\xbb\xbf", "\xef\xbb\xbf\xef\xbb\xbf{}", "\xff\xfe{\x00}\x00", "\"\xff\"", "\x00", "NaN", strings.Repeat("[", 100_000)} {
+		_, err := appendBody(nil, "application/json", "", []byte(body))
 		if runnel.CodeOf(err) != runnel.CodeInvalidRequest || err == nil {
 			t.Errorf("%.40q: error %v, want InvalidRequest", body, err)
 		}
@@ -107,6 +115,12 @@ func TestQueryIsReadAsBrowsersDo(t *testing.T) {
 		"&&":                   `{}`,
 		"a=1;b=2":              `{"a":"1;b=2"}`,
 		"a=%zz&b=%41":          `{"a":"%zz","b":"A"}`,
+		"a=%zz+%41%4":          `{"a":"%zz A%4"}`,
+		"a=%":                  `{"a":"%"}`,
+		"a=%+1":                `{"a":"% 1"}`,
+		"a=%2B%2b":             `{"a":"++"}`,
+		"a=%C3%A9":             `{"a":"é"}`,
+		"%41[]=1&A%5B%5D=2":    `{"A[]":["1","2"]}`,
 		"a=x+y":                `{"a":"x y"}`,
 		"a=b=c":                `{"a":"b=c"}`,
 		"=v":                   `{"":"v"}`,
@@ -185,8 +199,8 @@ func FuzzEvent(f *testing.F) {
 			if raw, err := base64.StdEncoding.DecodeString(s); err != nil || !bytes.Equal(raw, body) {
 				t.Fatalf("body %q became %q", body, raw)
 			}
-		case (header.Get("Content-Type") == "" || isJSON(header.Get("Content-Type"))) && json.Valid(body):
-			if !bytes.Contains(b, append([]byte(`"body":`), body...)) {
+		case (header.Get("Content-Type") == "" || isJSON(header.Get("Content-Type"))) && json.Valid(bytes.TrimPrefix(body, byteOrderMark)):
+			if !bytes.Contains(b, append([]byte(`"body":`), bytes.TrimPrefix(body, byteOrderMark)...)) {
 				t.Fatalf("body %q is not byte for byte in %q", body, b)
 			}
 		default:

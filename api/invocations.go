@@ -27,11 +27,9 @@ var statuses = []runnel.Status{
 // parseFilter reads ?status=&since=&limit=&cursor=. since is a time (RFC 3339)
 // or how long ago ("15m").
 func parseFilter(function string, q url.Values, now time.Time) (sql.Filter, error) {
-	f := sql.Filter{Function: function, Limit: defaultPage, Cursor: q.Get("cursor")}
-	for name := range q {
-		if !slices.Contains([]string{"status", "since", "limit", "cursor"}, name) {
-			return f, runnel.Errorf(runnel.CodeInvalidRequest, "query parameter %.80q is not known here: use status, since, limit and cursor", name)
-		}
+	f := sql.Filter{Function: function, Cursor: q.Get("cursor")}
+	if err := onlyParameters(q, "status", "since", "limit", "cursor"); err != nil {
+		return f, err
 	}
 	if v := q.Get("status"); v != "" {
 		f.Status = runnel.Status(v)

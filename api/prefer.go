@@ -14,7 +14,8 @@ type prefer struct {
 }
 
 // parsePrefer reads the Prefer headers. As the RFC has it, preferences that are
-// unknown or make no sense are ignored, and the first of a kind counts.
+// unknown or make no sense are ignored, and the first of a kind counts. Where both
+// are asked for, respond-async is honoured: it promises the least.
 func parsePrefer(h http.Header) prefer {
 	p := prefer{Wait: -1}
 	for _, line := range h.Values("Prefer") {

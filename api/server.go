@@ -54,6 +54,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For says who failed to log in
 	Keys           *keyring.Ring  // seals functions' secrets; nil: none can be set
 	WaitLimit      time.Duration  // 0: DefaultWaitLimit
+	LogRetention   time.Duration  // how long schedules' ledgers are kept; 0: for ever
 }
 
 // Deps are what a Server works with. All are needed and none is owned: the
@@ -145,6 +146,22 @@ func (s *Server) routes() http.Handler {
 	admin("PUT /admin/v1/functions/{name}/secrets/{key}", s.putSecret)
 	admin("DELETE /admin/v1/functions/{name}/secrets/{key}", s.deleteSecret)
 	admin("POST /admin/v1/secrets/rotate", s.rotateSecrets)
+	admin("GET /admin/v1/functions/{name}/schedules", s.listSchedules)
+	admin("POST /admin/v1/functions/{name}/schedules", s.postSchedule)
+	admin("GET /admin/v1/functions/{name}/schedules/{id}", s.getSchedule)
+	admin("PATCH /admin/v1/functions/{name}/schedules/{id}", s.patchSchedule)
+	admin("DELETE /admin/v1/functions/{name}/schedules/{id}", s.deleteSchedule)
+	admin("GET /admin/v1/schedules", s.listSchedules)
+	admin("GET /admin/v1/schedules/audit", s.getAudit)
+	admin("GET /admin/v1/schedules/{id}", s.getSchedule)
+	admin("PATCH /admin/v1/schedules/{id}", s.patchSchedule)
+	admin("DELETE /admin/v1/schedules/{id}", s.deleteSchedule)
+	admin("GET /admin/v1/schedules/{id}/ticks", s.listTicks)
+	admin("GET /admin/v1/functions/{name}/triggers", s.listTriggers)
+	admin("POST /admin/v1/functions/{name}/triggers", s.postTrigger)
+	admin("GET /admin/v1/functions/{name}/triggers/{id}", s.getTrigger)
+	admin("DELETE /admin/v1/functions/{name}/triggers/{id}", s.deleteTrigger)
+	admin("GET /admin/v1/triggers", s.listTriggers)
 	admin("GET /admin/v1/invocations/{id}", s.getInvocation)
 	admin("POST /admin/v1/invocations/{id}/cancel", s.cancelInvocation)
 	admin("POST /admin/v1/invocations/{id}/replay", s.replayInvocation)

@@ -179,10 +179,18 @@ func TestFUNC_T1_StatementGranularity(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	b.exec(`TRUNCATE runnel.river_job, runnel.invocation_events`)
-	// Rows that would not fit into one event together are split.
+	// A row above 256 KB is its key; rows that would not fit into one event
+	// together are split.
+	b.exec(`INSERT INTO orders SELECT g, repeat('x', 4000000) FROM generate_series(1001, 1003) g`)
+	got, _ = json.Marshal(b.events()[0]["rows"])
+	if want := `[{"new":{"id":1001},"old":null,"truncated":true},{"new":{"id":1002},"old":null,"truncated":true},{"new":{"id":1003},"old":null,"truncated":true}]`; string(got) != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	b.exec(`ALTER TABLE orders DROP CONSTRAINT orders_pkey`)
+	b.exec(`TRUNCATE runnel.river_job, runnel.invocation_events`)
 	b.exec(`INSERT INTO orders SELECT g, repeat('x', 4000000) FROM generate_series(1001, 1003) g`)
 	if n := len(b.events()); n != 3 {
-		t.Errorf("three rows of 4 MB made %d jobs, want 3", n)
+		t.Errorf("three rows of 4 MB without a key made %d jobs, want 3", n)
 	}
 }
 

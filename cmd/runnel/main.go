@@ -100,7 +100,7 @@ one above it, or to the one named by RUNNEL_URL, with RUNNEL_ADMIN_TOKEN.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&t.json, "json", false, "write JSON")
 	root.AddCommand(t.devCommand(), t.initCommand(), t.migrateCommand(), t.deployCommand(), t.invokeCommand(),
-		t.listCommand(), t.pauseCommand(), t.resumeCommand(), t.logsCommand(), t.secretsCommand(), t.sqlCommand(), t.keysCommand(), t.doctorCommand())
+		t.listCommand(), t.pauseCommand(), t.resumeCommand(), t.logsCommand(), t.scheduleCommand(), t.triggerCommand(), t.secretsCommand(), t.sqlCommand(), t.keysCommand(), t.doctorCommand())
 	return root
 }
 
@@ -111,6 +111,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 		case len(args) < len(names):
 			return usagef("%s is missing", names[len(args)])
 		case len(args) > len(names):
+			return usagef("%q is one argument too many", args[len(names)])
+		}
+		return nil
+	}
+}
+
+// atMost is exactly, for arguments that may be left out.
+func atMost(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > len(names) {
 			return usagef("%q is one argument too many", args[len(names)])
 		}
 		return nil

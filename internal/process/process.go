@@ -141,7 +141,7 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 	cfg := api.Config{
 		AdminToken: p.settings.AdminToken, Keys: keys,
 		JWTSecret: []byte(p.settings.JWTSecret), JWTIssuer: p.settings.JWTIssuer, JWTAudience: p.settings.JWTAudience,
-		WaitLimit: p.settings.WaitLimit,
+		WaitLimit: p.settings.WaitLimit, LogRetention: p.settings.LogRetention,
 	}
 	if cfg.TrustedProxies, err = p.settings.Proxies(); err != nil {
 		return fmt.Errorf("web: %w", err)

@@ -5,7 +5,7 @@
 SELECT
   (SELECT coalesce(sum(n - 1), 0) FROM (
      SELECT count(DISTINCT e.id) AS n FROM runnel.invocation_events e
-     WHERE e.trigger = 'schedule' AND e.request_id LIKE 'schedule:' || $1::bigint || ':%' AND e.created_at >= $2 AND e.replay_of IS NULL
+     WHERE e.trigger = 'schedule' AND e.replay_of IS NULL AND e.request_id LIKE 'schedule:' || $1::bigint || ':%' AND e.created_at >= $2 AND e.replay_of IS NULL
      GROUP BY e.request_id) runs),
   (SELECT count(*) FROM runnel.schedule_ticks t
    WHERE t.schedule_id = $1 AND t.scheduled_time >= $2 AND t.invocation_id IS NOT NULL

@@ -1,0 +1,210 @@
+-- Row changes above 256 KB carry the keys only, so that one row cannot fill the
+-- queue, and say so: "truncated":true.
+--
+-- A table may have a column with the name of an alias here: a row is r.*, never r.
+--
+-- Operator: replaces two functions; statements that are under way finish with the
+-- old ones.
+
+-- The columns that identify a row when it is too large to be handed on; null when
+-- the table has no primary key: such a row goes whole, or above 6 MB not at all.
+CREATE FUNCTION runnel.key_columns(relation oid) RETURNS text[]
+LANGUAGE sql STABLE AS $$
+  SELECT array_agg(a.attname::text ORDER BY k.place)
+  FROM pg_index i
+  CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+  WHERE i.indrelid = relation AND i.indisprimary AND k.place <= i.indnkeyatts
+$$;
+CREATE FUNCTION runnel.only_keys(image text, keys text[]) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN image = 'null' THEN image
+         ELSE '{' || string_agg(to_json(k) || ':' || (image::json -> k)::text, ',' ORDER BY place) || '}' END
+  FROM unnest(keys) WITH ORDINALITY AS u(k, place)
+$$;
+
+-- The statement-level trigger function, for ordinary tables and for TRUNCATE.
+-- Arguments: function id, granularity, trigger id, time of creation, kind of table.
+--
+-- Old and new rows are paired by position. Postgres adds both images of a row to
+-- the two transition tables in one step, so the n-th of one belongs to the n-th
+-- of the other, also where the primary key changes (pairing by key would then
+-- marry strangers) and where there is none. A test shuffles keys to hold it to that.
+--
+-- The settings make the JSON independent of the writer's session.
+CREATE OR REPLACE FUNCTION runnel.on_change_rows() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+DECLARE
+  too_large CONSTANT int := 6291456;  -- what a function can be handed, in bytes
+  bound CONSTANT int := 262144;       -- of old and new together; above it keys only
+  keys text[];
+  mark text;
+  f runnel.functions;
+  head text;
+  tail text;
+  reason text;
+  old_rows_left refcursor;
+  new_rows_left refcursor;
+  old_row text := 'null';
+  new_row text := 'null';
+  pairs text[] := '{}';     -- of one job, with granularity statement
+  pairs_size int := 0;
+  events text[] := '{}';    -- not enqueued yet
+  events_size int := 0;
+  event text;
+  more boolean := true;
+BEGIN
+  SELECT * INTO f FROM runnel.functions WHERE id = TG_ARGV[0]::uuid;
+  IF NOT FOUND THEN
+    RETURN NULL;  -- deleted, and the trigger could not be dropped then
+  END IF;
+  IF TG_OP IN ('UPDATE', 'DELETE') THEN
+    PERFORM FROM old_rows LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+  ELSIF TG_OP = 'INSERT' THEN
+    PERFORM FROM new_rows LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+  END IF;
+  IF NOT f.enabled THEN
+    PERFORM runnel.skip(f, 'database', 'FunctionNotFound',
+      format('function %s is disabled: %s on %I.%I was not delivered', f.name, TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME));
+    RETURN NULL;
+  END IF;
+
+  head := runnel.change_head(TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP);
+  tail := runnel.change_tail();
+  IF TG_OP = 'TRUNCATE' THEN
+    PERFORM runnel.enqueue(f, 'database', ARRAY[runnel.uuid_v7()], ARRAY[head || ',"old":null,"new":null' || tail]);
+    RETURN NULL;
+  END IF;
+  reason := runnel.foreign_type(TG_RELID);
+  IF reason IS NOT NULL THEN
+    PERFORM runnel.skip(f, 'database', 'Forbidden',
+      format('%s on %I.%I was not delivered: %s. Create the trigger again for what to do', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, reason));
+    RETURN NULL;
+  END IF;
+
+  IF TG_OP <> 'INSERT' THEN
+    OPEN old_rows_left FOR SELECT row_to_json(r.*)::text FROM old_rows r;
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    OPEN new_rows_left FOR SELECT row_to_json(r.*)::text FROM new_rows r;
+  END IF;
+  WHILE more LOOP
+    IF TG_OP <> 'INSERT' THEN
+      FETCH old_rows_left INTO old_row;
+      more := FOUND;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+      FETCH new_rows_left INTO new_row;
+      more := FOUND;
+    END IF;
+
+    event := NULL;
+    mark := '';
+    IF more AND octet_length(old_row) + octet_length(new_row) > bound THEN
+      keys := coalesce(keys, runnel.key_columns(TG_RELID), '{}');
+      IF keys <> '{}' THEN
+        old_row := runnel.only_keys(old_row, keys);
+        new_row := runnel.only_keys(new_row, keys);
+        mark := ',"truncated":true';
+      END IF;
+    END IF;
+    IF TG_ARGV[1] = 'statement' THEN
+      IF pairs <> '{}' AND (NOT more OR cardinality(pairs) = 100
+         OR pairs_size + octet_length(old_row) + octet_length(new_row) > too_large - 8192) THEN
+        event := head || ',"old":null,"new":null,"rows":[' || array_to_string(pairs, ',') || ']' || tail;
+        pairs := '{}';
+        pairs_size := 0;
+      END IF;
+      IF more THEN
+        pairs := pairs || ('{"old":' || old_row || ',"new":' || new_row || mark || '}');
+        pairs_size := pairs_size + octet_length(pairs[cardinality(pairs)]) + 1;
+      END IF;
+    ELSIF more THEN
+      event := head || ',"old":' || old_row || ',"new":' || new_row || mark || tail;
+    END IF;
+
+    IF octet_length(event) > too_large THEN
+      PERFORM runnel.skip(f, 'database', 'TooLarge',
+        format('a row of %I.%I changed by %s is over 6 MB and was not delivered', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP));
+    ELSIF event IS NOT NULL THEN
+      events := events || event;
+      events_size := events_size + octet_length(event);
+    END IF;
+    IF events <> '{}' AND (NOT more OR cardinality(events) = 500 OR events_size > too_large) THEN
+      PERFORM runnel.enqueue(f, 'database', ARRAY(SELECT runnel.uuid_v7() FROM generate_series(1, cardinality(events))), events);
+      events := '{}';
+      events_size := 0;
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END $$;
+
+-- The row-level trigger function, for every table on which a statement's
+-- transition tables would not hold all rows (partitions, inheritance), do not
+-- exist (foreign tables), or would hold too many (a condition).
+CREATE OR REPLACE FUNCTION runnel.on_change_row() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+DECLARE
+  f runnel.functions;
+  reason text;
+  old_row text := 'null';
+  new_row text := 'null';
+  event text;
+  on_schema text := TG_TABLE_SCHEMA;
+  on_table text := TG_TABLE_NAME;
+  up oid;
+  keys text[];
+  mark text := '';
+BEGIN
+  SELECT * INTO f FROM runnel.functions WHERE id = TG_ARGV[0]::uuid;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  IF TG_ARGV[4] = 'partitioned' THEN
+    -- This is a copy of the trigger, in a partition: name the table that was named.
+    SELECT t.tgparentid INTO up FROM pg_trigger t WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;
+    WHILE up <> 0 LOOP
+      SELECT t.tgparentid, n.nspname, c.relname INTO up, on_schema, on_table
+      FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE t.oid = up;
+    END LOOP;
+  END IF;
+  IF NOT f.enabled THEN
+    PERFORM runnel.skip(f, 'database', 'FunctionNotFound',
+      format('function %s is disabled: %s on %I.%I was not delivered', f.name, TG_OP, on_schema, on_table));
+    RETURN NULL;
+  END IF;
+  reason := runnel.foreign_type(TG_RELID);
+  IF reason IS NOT NULL THEN
+    PERFORM runnel.skip(f, 'database', 'Forbidden',
+      format('%s on %I.%I was not delivered: %s. Create the trigger again for what to do', TG_OP, on_schema, on_table, reason));
+    RETURN NULL;
+  END IF;
+  IF TG_OP <> 'INSERT' THEN
+    old_row := row_to_json(OLD)::text;
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    new_row := row_to_json(NEW)::text;
+  END IF;
+  IF octet_length(old_row) + octet_length(new_row) > 262144 THEN
+    keys := runnel.key_columns(TG_RELID);
+    IF keys IS NOT NULL THEN
+      old_row := runnel.only_keys(old_row, keys);
+      new_row := runnel.only_keys(new_row, keys);
+      mark := ',"truncated":true';
+    END IF;
+  END IF;
+  event := runnel.change_head(on_schema, on_table, TG_OP)
+    || ',"old":' || old_row || ',"new":' || new_row || mark || runnel.change_tail();
+  IF octet_length(event) > 6291456 THEN
+    PERFORM runnel.skip(f, 'database', 'TooLarge',
+      format('a row of %I.%I changed by %s is over 6 MB and was not delivered', on_schema, on_table, TG_OP));
+  ELSE
+    PERFORM runnel.enqueue(f, 'database', ARRAY[runnel.uuid_v7()], ARRAY[event]);
+  END IF;
+  RETURN NULL;
+END $$;
