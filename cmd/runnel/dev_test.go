@@ -182,6 +182,8 @@ func TestDev(t *testing.T) {
 		t.Errorf("keys: %v, %v", keys, err)
 	}
 
+	walkControl(t, must)
+
 	// A change is deployed, and so is one that mends what was broken.
 	write(t, "functions/echo/echo.wasm", string(guests.Answer(`"changed"`)))
 	dev.says("echo is deployed: version 2")
@@ -217,6 +219,74 @@ func TestDev(t *testing.T) {
 		t.Errorf("demo.sql ran at the start, at the change and at the restart: %s", out)
 	}
 	dev.end()
+}
+
+// walkControl rolls back, cancels, replays, redrives, purges and deletes.
+func walkControl(t *testing.T, must func(stdin string, args ...string) string) {
+	t.Helper()
+	fails := func(want int, says string, args ...string) {
+		t.Helper()
+		if out, errs, code := command(t, "", args...); code != want || !strings.Contains(errs, says) {
+			t.Errorf("runnel %s: exit code %d, %s%s; want %d saying %q", strings.Join(args, " "), code, out, errs, want, says)
+		}
+	}
+	says := func(want string, args ...string) {
+		t.Helper()
+		if out := must("", args...); !strings.Contains(out, want) {
+			t.Errorf("runnel %s: %s", strings.Join(args, " "), out)
+		}
+	}
+	decode := func(v any, args ...string) {
+		t.Helper()
+		if out := must("", append(args, "--json")...); json.Unmarshal([]byte(out), v) != nil {
+			t.Fatalf("runnel %s --json: %s", strings.Join(args, " "), out)
+		}
+	}
+	write(t, "more/fickle.wasm", string(guests.Answer(`"fine"`)))
+	must("", "deploy", "more/fickle.wasm")
+	fails(1, "has no version before 1", "rollback", "fickle")
+	write(t, "more/fickle.wasm", string(guests.Trap()))
+	must("", "deploy", "more/fickle.wasm")
+	fails(1, "FunctionError", "invoke", "fickle", "--idempotency-key", "k")
+
+	// The call that failed is a dead letter. It is redriven with the version before.
+	var letters []letter
+	decode(&letters, "dlq", "list", "--function", "fickle")
+	if len(letters) != 1 || letters[0].Code != "FunctionError" {
+		t.Fatalf("dlq list: %+v", letters)
+	}
+	id := letters[0].ID
+	says(id, "dlq", "list")
+	says("failed", "dlq", "show", id)
+	fails(2, "not a version", "rollback", "fickle", "x")
+	fails(1, "NotFound", "rollback", "fickle", "9")
+	fails(1, "FunctionNotFound", "rollback", "nobody")
+	says("fickle is at version 1", "rollback", "fickle")
+	fails(2, "say which", "dlq", "redrive")
+	fails(2, "leave one of them out", "dlq", "redrive", "--all", "--code", "Timeout")
+	says("0 run again", "dlq", "redrive", "--function", "echo")
+	says("1 run again", "dlq", "redrive", id)
+	fails(1, "is no dead letter", "dlq", "show", id)
+
+	// What waits is cancelled; what has ended cannot be. Both can be replayed.
+	later := strings.Fields(must("", "sql", "select runnel.invoke('fickle', run_at => now() + interval '1 hour')"))[1]
+	says("was cancelled and will not run", "cancel", later)
+	fails(1, "Conflict", "cancel", later)
+	fails(1, "NotFound", "cancel", "00000000-0000-4000-8000-000000000000")
+	fails(1, "InvalidRequest", "replay", "x")
+	fails(2, "INVOCATION is missing", "replay")
+	var replayed map[string]string
+	decode(&replayed, "replay", later)
+	if replayed["replay_of"] != later || replayed["invocation_id"] == "" {
+		t.Errorf("replay --json: %v", replayed)
+	}
+
+	must("", "rollback", "fickle", "2")
+	fails(1, "FunctionError", "invoke", "fickle")
+	says("1 purged", "dlq", "purge", "--function", "fickle")
+	fails(2, "--yes", "delete", "fickle")
+	says("fickle was deleted", "delete", "fickle", "--yes")
+	fails(1, "FunctionNotFound", "delete", "fickle", "--yes")
 }
 
 // A change made while a deploy is under way must not be taken for what was

@@ -17,6 +17,7 @@ import (
 func (t *tool) invokeCommand() *cobra.Command {
 	var (
 		data, method, key string
+		once              string
 		async             bool
 	)
 	cmd := &cobra.Command{
@@ -41,6 +42,9 @@ RUNNEL_URL is set.`,
 				c.key = key
 			}
 			header := http.Header{}
+			if once != "" {
+				header.Set("Idempotency-Key", once)
+			}
 			if async {
 				header.Set("Prefer", "respond-async")
 			}
@@ -77,6 +81,7 @@ RUNNEL_URL is set.`,
 	flags.StringVarP(&data, "data", "d", "", "body: the text itself, @FILE, or - for standard input")
 	flags.StringVarP(&method, "method", "X", http.MethodPost, "HTTP method")
 	flags.StringVar(&key, "key", "", "token to call with (default: the anon key)")
+	flags.StringVar(&once, "idempotency-key", "", "run once: later calls with the same key get the first one's response, for 24 hours")
 	flags.BoolVar(&async, "async", false, "do not wait for the result")
 	return cmd
 }
