@@ -112,7 +112,7 @@ func TestLogin(t *testing.T) {
 	if r := login(testAdminToken, "/riverui/", "Origin", "https://evil.example"); r.StatusCode != 403 || len(r.Cookies()) != 0 {
 		t.Errorf("login from another site: %v", r)
 	}
-	if r := login(testAdminToken, "https://evil.example/"); r.Header.Get("Location") != "/riverui/" {
+	if r := login(testAdminToken, "https://evil.example/"); r.Header.Get("Location") != "/console/" {
 		t.Errorf("open redirect: %v", r)
 	}
 	if r := login(strings.Repeat("x", 32<<10), ""); r.StatusCode != 413 {
