@@ -11,7 +11,10 @@
   const { create, freeze, defineProperty } = Object;
   const ErrorClass = Error, TypeErrorClass = TypeError, PromiseClass = Promise, StringOf = String;
   const then = Promise.prototype.then, resolveOf = Promise.resolve;
-  const isError = ErrorClass.isError ?? ((v) => v instanceof ErrorClass);
+  const ExceptionClass = DOMException; // which QuickJS does not count among the errors
+  const errorOf = ErrorClass.isError;
+  const isError = (v) => errorOf(v) || v instanceof ExceptionClass;
+  const bind = Function.prototype.bind;
   const weakAdd = WeakSet.prototype.add, weakHas = WeakSet.prototype.has;
   const slice = String.prototype.slice;
   const errors = { __proto__: null, Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError };
@@ -55,6 +58,8 @@
     }
   }
 
+  const ask = apply(bind, number, [undefined, "ask"]);
+
   const host = freeze({
     __proto__: null,
     send(op, value) {
@@ -65,13 +70,13 @@
         number("send", `${id}`, `${op}`, stringify(value) ?? "null");
       });
     },
-    ask(op, ...args) {
+    ask(...args) {
       for (let i = 0; i < args.length; i++) {
         const a = args[i];
         if (typeof a === "number" || typeof a === "boolean") args[i] = `${a}`;
         else if (typeof a !== "string" && typeof a !== "object") throw new TypeErrorClass("host.ask takes strings, numbers and Uint8Arrays");
       }
-      switch (number("ask", `${op}`, ...args)) {
+      switch (apply(ask, undefined, args)) {
         case 0: return text("take");
         case 1: return bytes("take");
         default: {
@@ -100,9 +105,9 @@
     building = number("building") === 1;
     const source = text("source");
     ("PRELUDE")(host, source);
-    const [promise, exports] = load(source);
-    namespace = exports;
-    const loaded = apply(then, promise, [() => { examine?.(namespace); done(); }]);
+    const module = load(source); // not destructured: that asks the iterator of arrays
+    namespace = module[1];
+    const loaded = apply(then, module[0], [() => { examine?.(namespace); done(); }]);
     // A second then: it also gets what examine throws.
     apply(then, loaded, [undefined, fail]);
   }

@@ -24,6 +24,12 @@ import (
 //go:embed core parts
 var files embed.FS
 
+// language are the globals that the prelude uses at any time. It has names of its own
+// for them, because a user's code may change or delete the globals.
+const language = "Array,ArrayBuffer,BigInt,BigInt64Array,BigUint64Array,Boolean,DataView,Date,Error,EvalError,Float16Array,Float32Array,Float64Array," +
+	"Function,Int16Array,Int32Array,Int8Array,Map,Math,Number,Object,Promise,RangeError,ReferenceError,Reflect,RegExp,Set,String,Symbol,SyntaxError," +
+	"TypeError,URIError,Uint16Array,Uint32Array,Uint8Array,Uint8ClampedArray,WeakMap,WeakRef,WeakSet,parseFloat,parseInt,queueMicrotask,performance,JSON,DOMException"
+
 // Source returns the prelude: the text of a function expression,
 // (function (host, bundle) {...}), to be evaluated as a script before the user's
 // code and called once with the host object and the text of the user's code. The
@@ -49,7 +55,7 @@ func build() (string, error) {
 		}
 	}
 	parts, err := json.Marshal(sources)
-	return "(function (host, bundle) {\n" + core + "runnel.install(host, bundle, " + string(parts) + ");\n})", err
+	return "(function (host, bundle) {\n\"use strict\";\nconst {" + language + "} = globalThis;\n" + core + "runnel.install(host, bundle, " + string(parts) + ", {" + language + "});\n})", err
 }
 
 // bundle makes one script of an embedded file and what it imports. The imports of
@@ -67,7 +73,8 @@ func bundle(entry string, options api.BuildOptions, external bool) (string, erro
 	options.Plugins = []api.Plugin{{Name: "embedded", Setup: func(b api.PluginBuild) {
 		b.OnResolve(api.OnResolveOptions{Filter: ".*"}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 			if a.Kind == api.ResolveEntryPoint {
-				return api.OnResolveResult{Path: a.Path, Namespace: "prelude"}, nil
+				// esbuild writes ./ before a path that happens to exist on this machine.
+				return api.OnResolveResult{Path: path.Clean(a.Path), Namespace: "prelude"}, nil
 			}
 			if !external {
 				return api.OnResolveResult{Path: path.Join(path.Dir(a.Importer), a.Path), Namespace: "prelude"}, nil

@@ -1,8 +1,9 @@
 // The dispatcher: finds what a module exports, hands it the event, and turns what
 // it returns into the JSON text of the result.
-import { apply, bytesOf, defineProperty, hasOwn, hidden, isError, now, own, parse, Promise, push, rejected, resolved, stringify, then, toBase64 } from "./primordials.js";
+import { apply, bytesOf, defineProperty, DOMException, hasOwn, hidden, isError, now, own, parse, Promise, push, rejected, resolved, stringify, then, toBase64 } from "./primordials.js";
 import { ask, host } from "./host.js";
-import { env, serve, setEnv } from "./env.js";
+import "./console.js";
+import { begin, env, serve, setEnv } from "./env.js";
 import { use } from "./parts.js";
 
 // find returns how to run a module's function, or throws an error that says what
@@ -30,6 +31,8 @@ const fetches = (handler, self) => (text) => {
   return result(apply(handler, self, [request, env, makeContext(text)]));
 };
 
+const logError = console.error;
+
 // What a function asked to be finished before its invocation ends.
 let pending = [];
 
@@ -48,7 +51,9 @@ function makeContext(text) {
       const left = call.deadline_ms - now();
       return left > 0 ? left : 0;
     },
-    waitUntil(promise) { push(pending, resolved(promise)); },
+    waitUntil(promise) {
+      push(pending, own(then(own(resolved(promise)), undefined, (error) => { logError("waitUntil:", error); })));
+    },
     env,
     get rawBody() { return rawBody(text); },
   });
@@ -90,14 +95,9 @@ function settled(value) {
   });
 }
 
+// finish waits for all of them, also for those that come while it waits.
 async function finish() {
-  for (let i = 0; i < pending.length; i++) {
-    try {
-      await own(pending[i]);
-    } catch (error) {
-      console.error("waitUntil:", error);
-    }
-  }
+  for (let i = 0; i < pending.length; i++) await pending[i];
 }
 
 function encode({ v: value }) {
@@ -133,7 +133,7 @@ function encode({ v: value }) {
 
 // An error that is no Error has no stack and no message: say what it was.
 function failure(thrown) {
-  if (isError(thrown)) return thrown;
+  if (isError(thrown) || thrown instanceof DOMException) return thrown;
   let what;
   try {
     what = typeof thrown === "string" ? thrown : use("inspect").inspect(thrown);
@@ -149,6 +149,7 @@ export function start() {
   host.entry(
     (module, text) => {
       try {
+        begin();
         setEnv(host.env());
         pending = [];
         return then(own(find(module)(text)), undefined, (e) => { throw failure(e); });

@@ -1,15 +1,26 @@
 // The environment of the invocation under the names that people know, and the few
 // facts about the platform that libraries ask for.
-import { defineProperty, freeze, hasOwn, hidden, keys } from "./primordials.js";
+import { defineProperty, freeze, hasOwn, hidden, keys, now, trunc } from "./primordials.js";
 
 export const env = {};
 
 // setEnv fills the environment in at the start of a call. Before that it is empty:
 // what is read at the top level of a module would be kept in the image.
 export function setEnv(values) {
-  for (const name of keys(values)) {
+  const names = keys(values);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i];
     defineProperty(env, name, { __proto__: null, value: values[name], writable: true, enumerable: true, configurable: true });
   }
+}
+
+// The clock counts from the start of a call, in tenths of a millisecond: an image has
+// no time of its own, and what counts finer measures other things.
+const clock = performance.now.bind(performance);
+let origin = 0, began = 0;
+export function begin() {
+  origin = now();
+  began = clock();
 }
 
 const get = (name) => (hasOwn(env, `${name}`) ? env[`${name}`] : undefined);
@@ -21,6 +32,12 @@ const version = "1.0";
 hidden(globalThis, {
   env,
   self: globalThis,
+  performance: {
+    get timeOrigin() { return origin; },
+    now: () => trunc((clock() - began) * 10) / 10,
+    toJSON: () => ({ timeOrigin: origin }),
+  },
+  reportError(error) { console.error("Uncaught", error); },
   process: {
     env,
     argv: [],

@@ -24,7 +24,7 @@ const words = {
 };
 
 // install is called once, before any code of the user, whose source bundle is.
-export function install(host, bundle, sources) {
+export function install(host, bundle, sources, globals) {
   hostModule.setHost(host);
   parts.setParts(sources, {
     __proto__: null,
@@ -33,7 +33,7 @@ export function install(host, bundle, sources) {
     "../core/parts.js": parts,
     "../core/env.js": environment,
     "../core/dispatch.js": dispatch,
-  });
+  }, globals);
   parts.lazy("events", ["Event", "EventTarget", "CustomEvent", "ErrorEvent", "AbortController", "AbortSignal", "WebSocket"]);
   parts.lazy("encoding", ["TextEncoder", "TextDecoder"]);
   parts.lazy("url", ["URL", "URLSearchParams"]);
@@ -41,7 +41,7 @@ export function install(host, bundle, sources) {
   parts.lazy("fetch", ["Headers", "Request", "Response", "fetch"]);
   parts.lazy("streams", [
     "ReadableStream", "ReadableStreamDefaultReader", "ReadableStreamDefaultController", "WritableStream", "WritableStreamDefaultWriter", "WritableStreamDefaultController",
-    "TransformStream", "TransformStreamDefaultController", "ByteLengthQueuingStrategy", "CountQueuingStrategy", "TextEncoderStream", "TextDecoderStream",
+    "TransformStream", "TransformStreamDefaultController", "ByteLengthQueuingStrategy", "CountQueuingStrategy", "TextEncoderStream", "TextDecoderStream", "CompressionStream", "DecompressionStream",
   ]);
   parts.lazy("clone", ["structuredClone"]);
   parts.lazy("crypto", ["crypto", "Crypto", "CryptoKey", "SubtleCrypto"]);

@@ -1,15 +1,19 @@
 // Parts of the prelude that most functions do not need. Their source is a string
 // until something asks for them; the image of a function is smaller for it. A part
 // that the user's code names is compiled at deploy and is in the image already.
-import { defineProperty, hasOwn } from "./primordials.js";
+import { defineProperty, join, keys, map } from "./primordials.js";
 
 const compile = Function;
-let sources, core;
+let sources, core, names, values;
 const loaded = { __proto__: null };
 
-export function setParts(s, modules) {
+// setParts takes the sources, the modules that they may import, and the globals of
+// the language as they were.
+export function setParts(s, modules, globals) {
   sources = s;
   core = modules;
+  names = join(keys(globals), ",");
+  values = map(keys(globals), (name) => globals[name]);
 }
 
 // use returns the exports of a part, and compiles it the first time.
@@ -20,7 +24,7 @@ export function use(name) {
 function load(name) {
   const source = sources[name];
   const module = { __proto__: null, exports: { __proto__: null } };
-  compile("require", "module", "exports", source)(require, module, module.exports);
+  compile(`require,module,exports,${names}`, source)(require, module, module.exports, ...values);
   sources[name] = undefined;
   return (loaded[name] = module.exports);
 }

@@ -111,6 +111,9 @@ export const then = uncurry(Promise.prototype.then);
 export const resolved = Promise.resolve.bind(Promise);
 export const rejected = Promise.reject.bind(Promise);
 
+// then looks at the species of a promise, and there is no way around it.
+defineProperty(Promise, Symbol.species, { __proto__: null, configurable: false });
+
 // own makes a promise of ours safe to await: await looks at its constructor, and
 // calls its then when that is not Promise; an own property answers first.
 const itself = { __proto__: null, value: Promise, configurable: true, writable: true };
@@ -123,10 +126,11 @@ export { Exception as DOMException };
 
 // hidden defines properties that do not show when the object is listed.
 export function hidden(target, properties) {
-  for (const name of ownKeys(properties)) {
-    const d = getOwnPropertyDescriptor(properties, name);
+  const names = ownKeys(properties);
+  for (let i = 0; i < names.length; i++) {
+    const d = setPrototypeOf(getOwnPropertyDescriptor(properties, names[i]), null);
     d.enumerable = false;
-    defineProperty(target, name, d);
+    defineProperty(target, names[i], d);
   }
   return target;
 }

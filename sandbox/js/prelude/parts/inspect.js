@@ -63,7 +63,7 @@ function quote(text) {
 }
 
 function number(n) {
-  return Object.is(n, -0) ? "-0" : `${n}`;
+  return n === 0 && 1 / n < 0 ? "-0" : `${n}`;
 }
 
 function primitive(ctx, value) {

@@ -1,7 +1,8 @@
 // Streams of the WHATWG standard: readable, writable and transform streams with
 // default controllers. A stream of bytes ({type: "bytes"}) works, without BYOB
 // readers; see docs/JAVASCRIPT.md.
-import { apply, bytesOf, own, Promise, push, rejected, resolved, shift, tag, then } from "../core/primordials.js";
+import { apply, bytesOf, own, Promise, push, rejected, resolved, shift, tag, then, typedLength, typedSet, typedSlice, Uint8Array } from "../core/primordials.js";
+import { ask } from "../core/host.js";
 import { AbortController, isSignal, offAbort, onAbort } from "./events.js";
 import { TextDecoder, TextEncoder } from "./encoding.js";
 
@@ -636,6 +637,51 @@ class TextDecoderStream {
 }
 tag(TextDecoderStream, "TextDecoderStream");
 
+// compression makes a transform of a whole: the host takes all that was written at
+// once, when it was closed.
+function compression(op, formats) {
+  return (format) => {
+    if (!formats.includes(`${format}`)) throw new TypeError(`the format ${format} is not supported: use ${formats.join(", ")}`);
+    const chunks = [];
+    let total = 0;
+    return new TransformStream({
+      transform(chunk) {
+        const bytes = bytesOf(chunk);
+        if (bytes === undefined) throw new TypeError("a chunk must be an ArrayBuffer or a view of one");
+        push(chunks, typedSlice(bytes));
+        total += typedLength(bytes);
+      },
+      flush(c) {
+        const all = new Uint8Array(total);
+        for (let i = 0, at = 0; i < chunks.length; i++) {
+          typedSet(all, chunks[i], at);
+          at += typedLength(chunks[i]);
+        }
+        const out = ask(op, `${format}`, all);
+        if (typedLength(out) > 0) c.enqueue(out);
+      },
+    });
+  };
+}
+const formats = ["gzip", "deflate", "deflate-raw"];
+const compress = compression("compress", formats), decompress = compression("decompress", formats);
+
+class CompressionStream {
+  #t;
+  constructor(format) { this.#t = compress(format); }
+  get readable() { return this.#t.readable; }
+  get writable() { return this.#t.writable; }
+}
+tag(CompressionStream, "CompressionStream");
+
+class DecompressionStream {
+  #t;
+  constructor(format) { this.#t = decompress(format); }
+  get readable() { return this.#t.readable; }
+  get writable() { return this.#t.writable; }
+}
+tag(DecompressionStream, "DecompressionStream");
+
 // For bodies: whether a stream can be read, and all of its bytes.
 export const isStream = (v) => {
   try {
@@ -665,5 +711,5 @@ export async function collect(stream) {
 
 export {
   ReadableStream, ReadableStreamDefaultReader, ReadableStreamDefaultController, WritableStream, WritableStreamDefaultWriter, WritableStreamDefaultController,
-  TransformStream, TransformStreamDefaultController, CountQueuingStrategy, ByteLengthQueuingStrategy, TextEncoderStream, TextDecoderStream,
+  TransformStream, TransformStreamDefaultController, CountQueuingStrategy, ByteLengthQueuingStrategy, TextEncoderStream, TextDecoderStream, CompressionStream, DecompressionStream,
 };
