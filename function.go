@@ -50,6 +50,7 @@ type Function struct {
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at"`
 	Flow
+	LogSuccess Share `json:"log_success"` // of successes, those that leave a log row
 }
 
 // Version is one immutable deploy of a function.
@@ -76,6 +77,7 @@ type Config struct {
 	VerifyJWT    *bool              `json:"verify_jwt"`
 	Enabled      *bool              `json:"enabled"`
 	FlowConfig
+	LogSuccess *Share `json:"log_success"`
 }
 
 var functionName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)

@@ -142,6 +142,7 @@ func (s *Server) routes() http.Handler {
 	admin("GET /admin/v1/functions/{name}/versions", s.listVersions)
 	admin("POST /admin/v1/functions/{name}/rollback", s.postRollback)
 	admin("GET /admin/v1/functions/{name}/invocations", s.listInvocations)
+	admin("GET /admin/v1/functions/{name}/stats", s.getStats)
 	admin("GET /admin/v1/functions/{name}/secrets", s.listSecrets)
 	admin("PUT /admin/v1/functions/{name}/secrets/{key}", s.putSecret)
 	admin("DELETE /admin/v1/functions/{name}/secrets/{key}", s.deleteSecret)

@@ -131,6 +131,9 @@ func (w *Worker) outcome(job *river.Job[Args], task sql.Task, row runnel.Invocat
 	if err == nil {
 		row.Status = runnel.StatusSuccess
 		s.Row = row
+		// Decided once, because settling is tried again. A success after failures
+		// has its row: without it the invocation would look failed.
+		s.Unlogged = job.Attempt == 1 && rand.Float64() >= float64(task.Function.LogSuccess)
 		return s
 	}
 	var known *runnel.Error

@@ -29,6 +29,12 @@ type Metrics struct {
 	listenerDown prometheus.Gauge
 	hostCalls    *prometheus.CounterVec
 
+	unsettled         prometheus.Gauge
+	settleErrors      prometheus.Counter
+	reduced           prometheus.Counter
+	logBytes          prometheus.Gauge
+	partitionsDropped *prometheus.CounterVec
+
 	mu        sync.Mutex
 	functions map[string]bool // guarded by mu; names that have series
 }
@@ -99,6 +105,26 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "runnel_schedule_ticks_total",
 			Help: "Cron matches that this process decided, by outcome.",
 		}, []string{"outcome"}),
+		unsettled: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "runnel_unsettled_attempts",
+			Help: "Attempts that have ended and whose log row could not be written yet. Above 0 for long: look at the worker's log.",
+		}),
+		settleErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "runnel_settle_errors_total",
+			Help: "Failed tries to write the outcome of an attempt.",
+		}),
+		reduced: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "runnel_reduced_rows_total",
+			Help: "Log rows stored without their content because the database refused it.",
+		}),
+		logBytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "runnel_log_bytes",
+			Help: "Size of log, events and responses when they were last compared with RUNNEL_LOG_MAX_SIZE.",
+		}),
+		partitionsDropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "runnel_log_partitions_dropped_total",
+			Help: "Partitions of the log that were dropped, by reason: retention counts tables, size counts days.",
+		}, []string{"reason"}),
 		waiters: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "runnel_http_waiters",
 			Help: "HTTP callers of this process that wait for a result.",
@@ -109,7 +135,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	reg.MustRegister(m.invocations, m.duration, m.queue, m.memory, m.inFlight, m.cacheHits, m.cacheMisses,
-		m.evictions, m.compile, m.settleBatch, m.scheduleLag, m.ticks, m.waiters, m.listenerDown, m.hostCalls)
+		m.evictions, m.compile, m.settleBatch, m.scheduleLag, m.ticks, m.waiters, m.listenerDown, m.hostCalls,
+		m.unsettled, m.settleErrors, m.reduced, m.logBytes, m.partitionsDropped)
 	return m
 }
 

@@ -2,7 +2,9 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/runnelhq/runnel"
@@ -14,6 +16,8 @@ const (
 	maxSettleBatch = 500
 	settleRetryMin = 20 * time.Millisecond
 	settleRetryMax = time.Second
+	// complainInterval is how often a log that cannot be written is mentioned.
+	complainInterval = 10 * time.Second
 )
 
 // settler writes the outcomes of attempts in natural batches: job state, errors,
@@ -23,6 +27,9 @@ type settler struct {
 	log   *slog.Logger
 	met   *Metrics
 	group *batch.Group[*sql.Settlement, bool]
+
+	mu         sync.Mutex
+	complained time.Time // guarded by mu
 }
 
 func newSettler(db *sql.DB, log *slog.Logger, met *Metrics) *settler {
@@ -46,11 +53,13 @@ func (s *settler) write(ctx context.Context, items []*sql.Settlement) ([]bool, e
 
 // settle returns when the attempt's outcome has committed, or when the fence
 // was closed because somebody else settled it (a sweep that took this worker
-// for dead). While the database is away it keeps trying until ctx ends: giving
-// up would lose the outcome of a function that has already run.
+// for dead). While the database is away, or the log cannot be written (disk full,
+// a right revoked), it keeps trying until ctx ends: the job is not done before its
+// row is there, and giving up would lose the outcome of a function that has
+// already run.
 func (s *settler) settle(ctx context.Context, it *sql.Settlement) error {
 	pause := settleRetryMin
-	for {
+	for first := true; ; first = false {
 		done, err := s.group.Do(ctx, it)
 		if err != nil && ctx.Err() == nil && sql.Refused(err) {
 			// One row of the batch cannot be stored. Alone, each finds out
@@ -69,7 +78,12 @@ func (s *settler) settle(ctx context.Context, it *sql.Settlement) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		s.log.Warn("settling again shortly", "invocation", it.Row.ID, "attempt", it.Attempt, "error", err)
+		if first {
+			s.met.unsettled.Inc()
+			defer s.met.unsettled.Dec()
+		}
+		s.met.settleErrors.Inc()
+		s.complain(it, err)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -79,9 +93,20 @@ func (s *settler) settle(ctx context.Context, it *sql.Settlement) error {
 	}
 }
 
+// complain logs that attempts cannot be settled, once a while for all of them.
+func (s *settler) complain(it *sql.Settlement, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.complained) >= complainInterval {
+		s.complained = now
+		s.log.Error("attempts that have ended cannot be written to the log; their jobs stay running and are tried again until they can be",
+			"invocation", it.Row.ID, "attempt", it.Attempt, "error", err, "cause", errors.Unwrap(err))
+	}
+}
+
 // alone settles one attempt by itself. If the database refuses what the
-// function produced, the row is stored without it: an attempt is never left
-// without a row because of its own content.
+// function produced, a row without it is stored that says so: an attempt is never
+// left without a row because of its own content.
 func (s *settler) alone(ctx context.Context, it *sql.Settlement) (bool, error) {
 	done, err := s.db.Settle(ctx, []sql.Settlement{*it})
 	if err == nil {
@@ -90,13 +115,25 @@ func (s *settler) alone(ctx context.Context, it *sql.Settlement) (bool, error) {
 	if !sql.Refused(err) {
 		return false, err
 	}
-	s.log.Error("the database refused the log row of an attempt; it is stored without logs and result",
-		"invocation", it.Row.ID, "attempt", it.Attempt, "error", err)
-	it.Row.Logs, it.Row.Result = nil, nil
-	it.Row.ErrorMessage = runnel.Errorf(runnel.CodeInternal, "logs and result of this attempt could not be stored").Message
-	done, err = s.db.Settle(ctx, []sql.Settlement{*it})
-	if err != nil {
+	reduced := *it // if this is refused as well, it was not the content
+	reduced.Row = withoutContent(it.Row)
+	done, less := s.db.Settle(ctx, []sql.Settlement{reduced})
+	if less != nil {
 		return false, err
 	}
+	s.log.Error("the database refused the log row of an attempt; one without what the function wrote is stored",
+		"invocation", it.Row.ID, "attempt", it.Attempt, "error", err, "cause", errors.Unwrap(err))
+	s.met.reduced.Inc()
 	return done[0], nil
+}
+
+// withoutContent is a row without what came from outside, which says so.
+func withoutContent(row runnel.Invocation) runnel.Invocation {
+	const said = "the database refused to store what this attempt wrote: logs, result, environment and request are left out; the worker's log says why"
+	row.Logs = []runnel.LogLine{{T: row.FinishedAt, Level: "error", Message: said}}
+	row.Result, row.Environment, row.RequestID, row.Traceparent, row.UserID = nil, nil, "", "", ""
+	if row.ErrorCode != "" {
+		row.ErrorMessage = said
+	}
+	return row
 }

@@ -14,6 +14,8 @@ const (
 	// partitionsAhead is how many days of log partitions exist in advance.
 	partitionsAhead   = 3
 	partitionInterval = time.Hour
+	// compactInterval is how long counts are kept as they were inserted.
+	compactInterval = 10 * time.Second
 )
 
 // beat renews this worker's lease and settles the jobs of workers that do not.
@@ -76,6 +78,45 @@ func (w *Worker) sweepLost(ctx context.Context) {
 	}
 }
 
+// keepCounts adds up what settling has counted, so that statistics are quick to read.
+func (w *Worker) keepCounts() {
+	ticker := time.NewTicker(compactInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-w.life.Done():
+			return
+		case <-ticker.C:
+		}
+		if _, err := w.db.CompactCounts(w.life); err != nil && w.life.Err() == nil {
+			w.log.Warn("adding up counts failed; statistics stay right, and become slower to read", "error", err)
+		}
+	}
+}
+
+// shrinkLog drops the oldest days until the log is inside its size.
+func (w *Worker) shrinkLog() {
+	for w.life.Err() == nil {
+		day, size, err := w.db.ShrinkLog(w.life, w.cfg.LogMaxSize)
+		switch {
+		case err != nil:
+			if w.life.Err() == nil {
+				w.log.Warn("keeping the log inside RUNNEL_LOG_MAX_SIZE failed; trying again in an hour", "error", err)
+			}
+			return
+		case day.IsZero():
+			w.met.logBytes.Set(float64(size))
+			if size > w.cfg.LogMaxSize {
+				w.log.Error("the log is over RUNNEL_LOG_MAX_SIZE and nothing of it may go: today and yesterday stay, and events of unfinished and failed jobs",
+					"bytes", size, "limit", w.cfg.LogMaxSize)
+			}
+			return
+		}
+		w.met.partitionsDropped.WithLabelValues("size").Inc()
+		w.log.Warn("the log was over RUNNEL_LOG_MAX_SIZE: its oldest day is dropped", "day", day.Format(time.DateOnly), "bytes_left", size, "limit", w.cfg.LogMaxSize)
+	}
+}
+
 // keepPartitions makes tomorrow's log partitions and drops those past retention.
 func (w *Worker) keepPartitions() {
 	ticker := time.NewTicker(partitionInterval)
@@ -91,7 +132,11 @@ func (w *Worker) keepPartitions() {
 			}
 			if n > 0 {
 				w.log.Info("dropped old log partitions", "partitions", n)
+				w.met.partitionsDropped.WithLabelValues("retention").Add(float64(n))
 			}
+		}
+		if w.cfg.LogMaxSize > 0 {
+			w.shrinkLog()
 		}
 		select {
 		case <-w.life.Done():

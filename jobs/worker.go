@@ -36,6 +36,7 @@ type WorkerConfig struct {
 	ID           string
 	Concurrency  int           // invocations at a time
 	LogRetention time.Duration // log partitions older than this are dropped; 0 keeps all
+	LogMaxSize   int64         // bytes of log, events and responses above which the oldest days are dropped; 0: any
 	Keys         *keyring.Ring // opens functions' secrets; nil: a function that has some fails
 	Logger       *slog.Logger
 	Metrics      *Metrics
@@ -136,6 +137,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	w.started = true
 	w.upkeep.Go(w.beat)
 	w.upkeep.Go(w.keepPartitions)
+	w.upkeep.Go(w.keepCounts)
 	w.upkeep.Go(w.control)
 	w.sweeps.Go(w.promote)
 	w.sweeps.Go(w.schedule)

@@ -74,7 +74,8 @@ func configure(ctx context.Context, tx pgx.Tx, name string, c runnel.Config) err
 	var id string
 	err := tx.QueryRow(ctx, configureSQL, name, c.Description, (*time.Duration)(c.Timeout), (*int64)(c.MaxMemory),
 		c.CanBypassRLS, hosts, c.MaxAttempts, c.MaxConcurrency, c.VerifyJWT, c.Enabled,
-		c.ConcurrencyKey, c.MaxConcurrencyPerKey, rate, burst, c.Priority, c.Paused, first, most).Scan(&id, nil)
+		c.ConcurrencyKey, c.MaxConcurrencyPerKey, rate, burst, c.Priority, c.Paused, first, most,
+		(*float64)(c.LogSuccess)).Scan(&id, nil)
 	if missing(err) {
 		return notFound(name)
 	}

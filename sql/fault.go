@@ -65,10 +65,11 @@ func temporary(pg *pgconn.PgError) bool {
 }
 
 // Refused tells whether err means that the database refused the data itself, so
-// that the same batch would fail again: try its rows one by one.
+// that the same batch would fail again: try its rows one by one. A right that was
+// revoked or a table that is not there (class 42, 3F) is nobody's data.
 func Refused(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && !temporary(pg)
+	return errors.As(err, &pg) && !temporary(pg) && !strings.HasPrefix(pg.Code, "42") && !strings.HasPrefix(pg.Code, "3F")
 }
 
 // violates tells whether err is a violation of the named constraint.

@@ -144,11 +144,12 @@ type functionRow struct {
 	created, updated            *time.Time
 	environment                 map[string]string
 	flow                        *runnel.Flow
+	logSuccess                  *runnel.Share
 }
 
 func (r *functionRow) fields() []any {
 	return []any{&r.id, &r.name, &r.description, &r.version, &r.hash, &r.timeout, &r.memory, &r.bypass, &r.hosts,
-		&r.attempts, &r.backoff, &r.most, &r.verify, &r.enabled, &r.created, &r.updated, &r.environment, &r.flow}
+		&r.attempts, &r.backoff, &r.most, &r.verify, &r.enabled, &r.created, &r.updated, &r.environment, &r.flow, &r.logSuccess}
 }
 
 func (r *functionRow) function() runnel.Function {
@@ -158,7 +159,7 @@ func (r *functionRow) function() runnel.Function {
 	f := runnel.Function{
 		ID: *r.id, Name: deref(r.name), Description: deref(r.description), Version: deref(r.version), WasmHash: deref(r.hash),
 		Timeout: deref(r.timeout), MaxMemory: deref(r.memory), Environment: r.environment, CanBypassRLS: deref(r.bypass),
-		AllowedHosts: r.hosts, MaxAttempts: deref(r.attempts), Flow: deref(r.flow),
+		AllowedHosts: r.hosts, MaxAttempts: deref(r.attempts), Flow: deref(r.flow), LogSuccess: deref(r.logSuccess),
 		Backoff:   runnel.Backoff{Initial: runnel.Duration(deref(r.backoff)), Max: runnel.Duration(deref(r.most))},
 		VerifyJWT: deref(r.verify), Enabled: deref(r.enabled), CreatedAt: deref(r.created), UpdatedAt: deref(r.updated),
 	}

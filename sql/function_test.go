@@ -25,7 +25,7 @@ func TestDeploy_CreatesThenAddsVersions(t *testing.T) {
 	id := fn.ID
 	fn.ID, fn.CreatedAt, fn.UpdatedAt = "", time.Time{}, time.Time{}
 	want := runnel.Function{Name: "hello", Version: 1, WasmHash: hash, Timeout: runnel.DefaultTimeout, MaxMemory: runnel.DefaultMemory,
-		Environment: map[string]string{}, AllowedHosts: []string{}, VerifyJWT: true, Enabled: true,
+		Environment: map[string]string{}, AllowedHosts: []string{}, VerifyJWT: true, LogSuccess: 1, Enabled: true,
 		Backoff: runnel.Backoff{Initial: runnel.Duration(runnel.DefaultBackoff), Max: runnel.Duration(runnel.DefaultBackoffMax)}}
 	if !reflect.DeepEqual(fn, want) {
 		t.Errorf("got %+v, want %+v", fn, want)
@@ -48,7 +48,7 @@ func TestDeploy_CreatesThenAddsVersions(t *testing.T) {
 	want = runnel.Function{ID: id, Name: "hello", Description: "greets", Version: 2, WasmHash: hash, Timeout: 1500 * time.Microsecond, MaxMemory: 1 << 20,
 		Environment: map[string]string{"ENV": "production", "API_KEY": "k"}, CanBypassRLS: true, AllowedHosts: []string{"*.example.com"},
 		MaxAttempts: 7, Backoff: runnel.Backoff{Initial: runnel.Duration(500 * time.Millisecond), Max: runnel.Duration(500 * time.Millisecond)},
-		Flow: runnel.Flow{MaxConcurrency: 2}, Enabled: true, CreatedAt: fn.CreatedAt, UpdatedAt: fn.UpdatedAt}
+		Flow: runnel.Flow{MaxConcurrency: 2}, LogSuccess: 1, Enabled: true, CreatedAt: fn.CreatedAt, UpdatedAt: fn.UpdatedAt}
 	if !reflect.DeepEqual(fn, want) {
 		t.Errorf("got %+v, want %+v", fn, want)
 	}

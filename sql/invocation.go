@@ -90,7 +90,7 @@ func (db *DB) Invocation(ctx context.Context, id string) ([]runnel.Invocation, e
 		return nil, fault("read invocation", err)
 	}
 	if len(attempts) == 0 {
-		return nil, runnel.Errorf(runnel.CodeNotFound, "invocation %s has no log row: it has not ended yet, or its day was dropped", id)
+		return nil, runnel.Errorf(runnel.CodeNotFound, "invocation %s has no log row: it has not ended yet, its day was dropped, or it succeeded and its function's log_success leaves it out", id)
 	}
 	return attempts, nil
 }

@@ -46,6 +46,10 @@ var (
 	promoteSQL string
 	//go:embed query/depth.sql
 	depthSQL string
+	//go:embed query/days.sql
+	daysSQL string
+	//go:embed query/stats.sql
+	statsSQL string
 	//go:embed query/heartbeat.sql
 	heartbeatSQL string
 	//go:embed query/strays.sql

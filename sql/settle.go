@@ -25,6 +25,7 @@ type Settlement struct {
 	Row      runnel.Invocation // redacted. JobID, Attempt and CreatedAt are the job's, whatever they say
 	Respond  bool              // a waiter wants Response
 	Response []byte            // the raw result
+	Unlogged bool              // counted, without a log row
 }
 
 // Settle ends attempts: job states, log rows, responses and one notification, in
@@ -73,6 +74,7 @@ func (db *DB) Settle(ctx context.Context, batch []Settlement) (settled []bool, e
 		respond      = make([]bool, n)
 		responses    = make([][]byte, n)
 		replays      = make([]*string, n)
+		unlogged     = make([]bool, n)
 	)
 	for i, s := range batch {
 		r := s.Row
@@ -105,12 +107,12 @@ func (db *DB) Settle(ctx context.Context, batch []Settlement) (settled []bool, e
 		if finished[i].IsZero() {
 			finished[i] = time.Now()
 		}
-		respond[i], responses[i], replays[i] = s.Respond, s.Response, text(r.ReplayOf)
+		respond[i], responses[i], replays[i], unlogged[i] = s.Respond, s.Response, text(r.ReplayOf), s.Unlogged
 	}
 	var places []int64
 	err = db.pool.QueryRow(ctx, settleSQL, jobs, attempts, states, retries, ids, functions, names, versions, hashes,
 		triggers, statuses, users, roles, durations, queues, memory, fuel, codes, messages, environments, logs, results,
-		requests, traceparents, started, finished, respond, responses, replays).Scan(&places, nil)
+		requests, traceparents, started, finished, respond, responses, replays, unlogged).Scan(&places, nil)
 	if err != nil {
 		return nil, fault("settle", err)
 	}

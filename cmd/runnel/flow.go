@@ -13,7 +13,7 @@ import (
 // flowFlags are the flags of a deploy that say how attempts are let through.
 type flowFlags struct {
 	concurrency, perKey, priority int
-	key, rate                     string
+	key, rate, logSuccess         string
 	paused                        bool
 }
 
@@ -23,6 +23,7 @@ func (f *flowFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.perKey, "max-concurrency-per-key", 0, "attempts that may run at once for each value of the key, 0: 1")
 	flags.StringVar(&f.rate, "rate", "", "attempts that may start in a time, such as 10/s or 600/m")
 	flags.IntVar(&f.priority, "priority", 0, "1 runs first, 4 last")
+	flags.StringVar(&f.logSuccess, "log-success", "", "which successes leave a log row: all, failures (none), or a part such as 0.1")
 	flags.BoolVar(&f.paused, "paused", false, "invocations wait until the function is resumed")
 }
 
@@ -33,6 +34,7 @@ func (f *flowFlags) set(set func(flag, field string, value any)) {
 	set("rate", "rate", f.rate)
 	set("priority", "priority", f.priority)
 	set("paused", "paused", f.paused)
+	set("log-success", "log_success", f.logSuccess)
 }
 
 func (t *tool) pauseCommand() *cobra.Command {

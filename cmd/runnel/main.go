@@ -100,7 +100,7 @@ one above it, or to the one named by RUNNEL_URL, with RUNNEL_ADMIN_TOKEN.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVar(&t.json, "json", false, "write JSON")
 	root.AddCommand(t.devCommand(), t.initCommand(), t.migrateCommand(), t.deployCommand(), t.invokeCommand(),
-		t.listCommand(), t.pauseCommand(), t.resumeCommand(), t.rollbackCommand(), t.deleteCommand(), t.logsCommand(),
+		t.listCommand(), t.pauseCommand(), t.resumeCommand(), t.rollbackCommand(), t.deleteCommand(), t.logsCommand(), t.statsCommand(),
 		t.cancelCommand(), t.replayCommand(), t.dlqCommand(), t.scheduleCommand(), t.triggerCommand(), t.secretsCommand(), t.sqlCommand(), t.keysCommand(), t.doctorCommand())
 	return root
 }

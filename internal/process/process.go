@@ -200,7 +200,7 @@ func (p *Process) Work(ctx context.Context) error {
 	}
 	id := workerID()
 	worker, err := jobs.NewWorker(db, rt, jobs.WorkerConfig{
-		ID: id, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention, Keys: keys,
+		ID: id, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention, LogMaxSize: int64(p.settings.LogMaxSize), Keys: keys,
 		Logger: p.log, Metrics: p.metrics,
 	})
 	if err != nil {

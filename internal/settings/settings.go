@@ -28,8 +28,12 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/keyring"
 )
+
+// Size is a number of bytes, written as 20GB.
+type Size int64
 
 // Settings are the settings of every Runnel process; each uses its part. String
 // and LogValue leave the secrets out.
@@ -50,6 +54,7 @@ type Settings struct {
 	Workers      int           `env:"RUNNEL_WORKERS"` // concurrent invocations per worker process
 	WaitLimit    time.Duration `env:"RUNNEL_WAIT_LIMIT" envDefault:"60s"`
 	LogRetention time.Duration `env:"RUNNEL_LOG_RETENTION" envDefault:"720h"`
+	LogMaxSize   Size          `env:"RUNNEL_LOG_MAX_SIZE"`         // such as 20GB; the log's oldest days are dropped above it; 0: any size
 	SlotSecret   string        `env:"RUNNEL_SLOT_SECRET"`          // what the passwords of functions' logins are made from
 	Slots        int           `env:"RUNNEL_SLOTS" envDefault:"8"` // connections of each level for functions' SQL, for each worker process
 	CacheDir     string        `env:"RUNNEL_CACHE_DIR"`            // compiled modules; "": in the user's cache directory
@@ -66,8 +71,9 @@ const (
 	minJWTSecret  = 32 // bytes, the size of HS256's hash (RFC 7518, 3.2)
 	maxWaitLimit  = 10 * time.Minute
 	minRetention  = time.Hour
-	maxWorkers    = 10_000 // River's own limit
-	minSlotSecret = 32     // bytes
+	minLogSize    = 64 << 20 // bytes; empty tables and indexes of a month are a few MB
+	maxWorkers    = 10_000   // River's own limit
+	minSlotSecret = 32       // bytes
 	maxSlots      = 500
 )
 
@@ -118,6 +124,10 @@ func Load(environ []string, required ...string) (Settings, error) {
 				var l slog.Level
 				err := l.UnmarshalText([]byte(v))
 				return l, err
+			},
+			reflect.TypeFor[Size](): func(v string) (any, error) {
+				n, err := runnel.ParseBytes(v)
+				return Size(n), err
 			},
 		},
 	})
@@ -190,6 +200,7 @@ func (s Settings) check(unparsed env.AggregateError, report func(string, ...any)
 	within("Slots", "RUNNEL_SLOTS", s.Slots >= 1 && s.Slots <= maxSlots, "1 to "+strconv.Itoa(maxSlots))
 	within("WaitLimit", "RUNNEL_WAIT_LIMIT", s.WaitLimit >= time.Millisecond && s.WaitLimit <= maxWaitLimit, "a duration such as 60s, from 1ms to "+maxWaitLimit.String())
 	within("LogRetention", "RUNNEL_LOG_RETENTION", s.LogRetention >= minRetention, "a duration such as 720h, of 1h or more")
+	within("LogMaxSize", "RUNNEL_LOG_MAX_SIZE", s.LogMaxSize == 0 || s.LogMaxSize >= minLogSize, "a size such as 20GB, of 64MB or more, or 0 for no limit")
 	if s.LogFormat != "text" && s.LogFormat != "json" {
 		report("LOG_FORMAT is %.40q: use text or json", s.LogFormat)
 	}
@@ -233,7 +244,7 @@ func unparsable(err error, values map[string]string) error {
 	field, _ := reflect.TypeFor[Settings]().FieldByName(p.Name)
 	key := field.Tag.Get("env")
 	want := map[string]string{"Port": "a port number", "MetricsPort": "a port number", "Workers": "a number", "Slots": "a number",
-		"WaitLimit": "a duration such as 60s", "LogRetention": "a duration such as 720h", "LogLevel": "debug, info, warn or error"}[p.Name]
+		"WaitLimit": "a duration such as 60s", "LogRetention": "a duration such as 720h", "LogMaxSize": "a size such as 20GB", "LogLevel": "debug, info, warn or error"}[p.Name]
 	return fmt.Errorf("%s is %.40q: use %s", key, values[key], want)
 }
 
@@ -282,5 +293,6 @@ func (s Settings) LogValue() slog.Value {
 		slog.Int("workers", s.Workers),
 		slog.Duration("wait_limit", s.WaitLimit),
 		slog.Duration("log_retention", s.LogRetention),
+		slog.Int64("log_max_size", int64(s.LogMaxSize)),
 	)
 }

@@ -6,6 +6,7 @@
 -- $11 text concurrency_key, "" for none  $12 int max_concurrency_per_key, 0 for 1
 -- $13 float8 rate per second, 0 for none  $14 int burst  $15 int priority, 0 for none  $16 boolean paused
 -- $17 interval backoff_initial  $18 interval backoff_max
+-- $19 float8 log_success
 --
 -- Workers are told: what waited may run now.
 WITH configured AS (
@@ -27,6 +28,7 @@ UPDATE runnel.functions f SET
   paused          = coalesce($16, paused),
   backoff_initial = coalesce($17, backoff_initial),
   backoff_max     = coalesce($18, backoff_max),
+  log_success     = coalesce($19, log_success),
   updated_at      = now()
 WHERE name = $1
 RETURNING id, max_concurrency IS NOT NULL OR concurrency_key IS NOT NULL OR rate_per_second IS NOT NULL AS limited

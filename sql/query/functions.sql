@@ -6,7 +6,7 @@ SELECT f.id, f.name, f.description, f.version, v.wasm_hash, f.timeout, f.max_mem
        f.verify_jwt, f.enabled, f.created_at, f.updated_at,
        (SELECT json_object_agg(e.key, e.value) FROM runnel.environment e WHERE e.function_id = f.id
           AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = e.function_id AND s.key = e.key)),
-       runnel.flow(f)
+       runnel.flow(f), f.log_success
 FROM runnel.functions f
 JOIN runnel.function_versions v ON v.function_id = f.id AND v.version = f.version
 WHERE $1::text IS NULL OR f.name = $1

@@ -12,7 +12,7 @@ SELECT e.id, e.event, e.trigger, e.role, coalesce(e.user_id, ''), e.claims, coal
        f.verify_jwt, f.enabled, f.created_at, f.updated_at,
        (SELECT json_object_agg(v.key, v.value) FROM runnel.environment v WHERE v.function_id = f.id
           AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = v.function_id AND s.key = v.key)),
-       runnel.flow(f)
+       runnel.flow(f), f.log_success
 FROM unnest($1::uuid[], $2::timestamptz[]) AS wanted(id, created_at)
 CROSS JOIN LATERAL (
   SELECT * FROM runnel.invocation_events e

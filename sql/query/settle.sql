@@ -9,6 +9,8 @@
 -- is set before the update because the update waits for it, row by row, and it
 -- ends with the transaction.
 --
+-- A success that its function does not want in the log is counted and leaves no row.
+--
 -- Where a function at a limit has jobs waiting, workers are told that one may start.
 --
 -- $1 bigint[] jobs  $2 int[] attempts  $3 text[] states  $4 float8[] seconds until a retry
@@ -17,17 +19,17 @@
 -- $14 float8[] duration_ms  $15 float8[] queue_ms  $16 bigint[] memory  $17 bigint[] fuel
 -- $18 text[] error codes  $19 text[] error messages  $20 text[] environments  $21 text[] logs  $22 text[] results
 -- $23 text[] request ids  $24 text[] traceparents  $25 timestamptz[] started  $26 timestamptz[] finished
--- $27 boolean[] a waiter wants the raw result  $28 bytea[] raw results  $29 uuid[] replays of
+-- $27 boolean[] a waiter wants the raw result  $28 bytea[] raw results  $29 uuid[] replays of  $30 boolean[] counted only
 WITH attempts AS (
   SELECT * FROM (SELECT set_config('runnel.settling', 'on', true) AS settling) s, unnest(
     $1::bigint[], $2::int[], $3::text[], $4::float8[], $5::uuid[], $6::uuid[], $7::text[], $8::int[], $9::text[],
     $10::text[], $11::text[], $12::text[], $13::text[], $14::float8[], $15::float8[], $16::bigint[], $17::bigint[],
     $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::timestamptz[], $26::timestamptz[],
-    $27::boolean[], $28::bytea[], $29::uuid[]) WITH ORDINALITY
+    $27::boolean[], $28::bytea[], $29::uuid[], $30::boolean[]) WITH ORDINALITY
   AS u(job_id, attempt, state, retry_in, id, function_id, function_name, version, wasm_hash,
     trigger, status, user_id, role, duration_ms, queue_ms, memory_peak, fuel,
     error_code, error_message, environment, logs, result, request_id, traceparent, started_at, finished_at,
-    respond, response, replay_of, place)
+    respond, response, replay_of, unlogged, place)
 ), ended AS (
   UPDATE runnel.river_job j SET
     state        = CASE WHEN a.state = 'retryable' AND j.metadata ? 'cancel_attempted_at' THEN 'cancelled' ELSE a.state END::runnel.river_job_state,
@@ -46,8 +48,14 @@ WITH attempts AS (
   SELECT id, attempt, created_at, function_id, function_name, version, wasm_hash, trigger, status, job_id, user_id, role,
      duration_ms, queue_ms, memory_peak, fuel, error_code, error_message, environment::jsonb, logs::jsonb, result::jsonb,
      request_id, traceparent, started_at, finished_at, replay_of
-  FROM ended JOIN attempts USING (place)
+  FROM ended JOIN attempts USING (place) WHERE NOT unlogged
   ON CONFLICT DO NOTHING
+), counted AS (
+  INSERT INTO runnel.invocation_counts_new
+  SELECT date_trunc('hour', finished_at, 'UTC'), coalesce(function_id, '00000000-0000-0000-0000-000000000000'), function_name, trigger, status,
+         runnel.duration_bucket(duration_ms, started_at IS NOT NULL), count(*), sum(duration_ms), max(finished_at)
+  FROM ended JOIN attempts USING (place) WHERE unlogged
+  GROUP BY 1, 2, 3, 4, 5, 6
 ), answered AS (
   INSERT INTO runnel.invocation_responses (id, created_at, status, code, message, result)
   SELECT id, created_at, status, error_code, error_message, response
