@@ -73,3 +73,28 @@ func TestFlowIsConfiguredAndShown(t *testing.T) {
 		}
 	}
 }
+
+func TestStatsOfAFunction(t *testing.T) {
+	h := newHouse(t, Config{}).work()
+	h.function(`{"name":"hello"}`, guests.Answer(`1`))
+	h.function(`{"name":"trap"}`, guests.Trap())
+	for range 3 {
+		h.call("/functions/v1/hello", `{}`)
+	}
+	h.call("/functions/v1/trap", `{}`)
+	if r := h.admin("GET", "/admin/v1/functions/hello/stats", ""); r.StatusCode != 200 || !strings.Contains(r.body, `"function":"hello","since":null,"attempts":3,`) ||
+		!strings.Contains(r.body, `"success":3`) || !strings.Contains(r.body, `"error":0`) || !strings.Contains(r.body, `"error_rate":0,`) || strings.Contains(r.body, `"p99":0}`) {
+		t.Error(r)
+	}
+	if r := h.admin("GET", "/admin/v1/functions/trap/stats?since=1h", ""); !strings.Contains(r.body, `"attempts":1,`) || !strings.Contains(r.body, `"error":1`) || !strings.Contains(r.body, `"error_rate":1,`) {
+		t.Error(r)
+	}
+	for path, code := range map[string]runnel.Code{"nobody/stats": runnel.CodeFunctionNotFound, "hello/stats?since=soon": runnel.CodeInvalidRequest, "hello/stats?status=error": runnel.CodeInvalidRequest} {
+		if r := h.admin("GET", "/admin/v1/functions/"+path, ""); r.code() != code {
+			t.Errorf("%s: %v", path, r)
+		}
+	}
+	if r := h.do("GET", "/admin/v1/functions/hello/stats", ""); r.StatusCode != 401 {
+		t.Errorf("without a token: %v", r)
+	}
+}

@@ -182,3 +182,17 @@ func TestMemTotal(t *testing.T) {
 		t.Errorf("memTotal of nonsense = %d, want 0", got)
 	}
 }
+
+func TestLogMaxSize(t *testing.T) {
+	for value, want := range map[string]Size{"": 0, "0": 0, "64MB": 64 << 20, "20GB": 20 << 30, "100000000": 100_000_000} {
+		s, err := Load([]string{"RUNNEL_LOG_MAX_SIZE=" + value})
+		if err != nil || s.LogMaxSize != want {
+			t.Errorf("%q: %d, %v", value, s.LogMaxSize, err)
+		}
+	}
+	for _, value := range []string{"1MB", "-1", "big", "20 GB!"} {
+		if _, err := Load([]string{"RUNNEL_LOG_MAX_SIZE=" + value}); err == nil || !strings.Contains(err.Error(), "RUNNEL_LOG_MAX_SIZE") || !strings.Contains(err.Error(), "20GB") {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
