@@ -89,8 +89,22 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
-// Of concurrent calls with one key one runs, and all get its response, over two
-// servers of one database.
+// A call that was turned away has used no key.
+func TestIdempotencyKey_OfAPausedFunction(t *testing.T) {
+	h := newHouse(t, Config{}).work()
+	h.function(`{"name":"echo","paused":true}`, guests.Echo())
+	if r := h.call("/functions/v1/echo", `1`, headerKey, "k"); r.StatusCode != http.StatusTooManyRequests || r.Header.Get("Retry-After") == "" {
+		t.Errorf("paused: %v", r)
+	}
+	if r := h.admin(http.MethodPatch, "/admin/v1/functions/echo", `{"paused":false}`); r.StatusCode != 200 {
+		t.Fatal(r)
+	}
+	if r := h.call("/functions/v1/echo", `1`, headerKey, "k"); r.StatusCode != 200 || r.Header.Get(headerReplayed) != "" {
+		t.Errorf("resumed: %v", r)
+	}
+}
+
+// Of concurrent calls with one key one runs, and all get its response.
 func TestIdempotencyKey_Hammered(t *testing.T) {
 	h := newHouse(t, Config{}).work()
 	h.function(`{"name":"sleep"}`, guests.Sleep(300))

@@ -117,3 +117,43 @@ func TestAFunctionThatSetsItselfOffStopsAtDepthEight(t *testing.T) {
 		t.Errorf("%d runs wrote, want one and eight more", n)
 	}
 }
+
+// Where functions are let cancel and replay, they reach what ran on their caller's own
+// behalf, whatever their SQL says about who they are.
+func TestFUNC_I3_FunctionsCancelAndReplayTheirOwnOnly(t *testing.T) {
+	h := newHouse(t)
+	h.exec(`GRANT USAGE ON SCHEMA runnel TO authenticated, anon`)
+	h.exec(`GRANT EXECUTE ON FUNCTION runnel.cancel, runnel.replay TO authenticated, anon`)
+	h.worker("w1", 4)
+	h.function("later", guests.Answer(`"ran"`), "")
+	enqueue := func(user string) string {
+		id := sql.NewID()
+		if err := h.invoker.Enqueue(t.Context(), sql.Enqueue{ID: id, Function: "later", Trigger: runnel.TriggerHTTP, Event: []byte(`{}`),
+			Caller: runnel.Caller{Role: runnel.RoleAuthenticated, UserID: user, Claims: json.RawMessage(`{"sub":"` + user + `","role":"authenticated"}`)}}); err != nil {
+			t.Fatal(err)
+		}
+		until(h, 1, `SELECT count(*)::int FROM runnel.function_invocations WHERE id = $1::uuid`, id)
+		return id
+	}
+	mine, theirs := enqueue(userID(1)), enqueue(userID(2))
+	forged := fmt.Sprintf(`set_config('request.jwt.claims', '{"sub":"%s"}', false), set_config('role', 'authenticated', false), `, userID(2))
+	for i, c := range []struct{ query, want string }{
+		{`SELECT runnel.replay('` + mine + `')::text <> ''`, `"rows":[[true]]`},
+		{`SELECT runnel.cancel('` + mine + `')`, `"rows":[["finished"]]`},
+		{`SELECT runnel.replay('` + theirs + `')`, `P0002`},
+		{`SELECT runnel.cancel('` + theirs + `')`, `P0002`},
+		{`SELECT ` + forged + `runnel.replay('` + theirs + `')`, `P0002`},
+		{`SELECT runnel.redrive()`, `42501`},
+		{`SELECT runnel.purge()`, `42501`},
+		{`SELECT runnel.find_job('` + mine + `')`, `42501`},
+	} {
+		name := fmt.Sprintf("steer%d", i)
+		h.function(name, guests.Query(c.query, `[]`), "")
+		if r := h.as(userID(1), name); !strings.Contains(string(r.Result), c.want) {
+			t.Errorf("%s: %s, want %s", c.query, r.Result, c.want)
+		}
+	}
+	if n := one[int](h, `SELECT count(*)::int FROM runnel.invocation_events WHERE replay_of IS NOT NULL`); n != 1 {
+		t.Errorf("%d replays, want 1", n)
+	}
+}
