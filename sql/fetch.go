@@ -34,9 +34,7 @@ type Fetched struct {
 // Fetch takes jobs: the functions share the slots, paused functions and those at
 // a limit are passed over. No limit is exceeded by any number of workers.
 //
-// Like River's own it is given the benefit of the doubt after an error: jobs that
-// were taken and not reported are found by the sweep for silent workers only when
-// this worker ends.
+// After an error jobs may have been taken all the same. Strays finds them.
 func (db *DB) Fetch(ctx context.Context, f Fetch) (got Fetched, err error) {
 	got.Again = -1
 	rows, err := db.pool.Query(ctx, fetchSQL, f.Worker, f.Slots, f.MaxAttemptedBy, f.After, append([]string{}, f.Functions...), append([]float64{}, f.Used...))

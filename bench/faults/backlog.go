@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"syscall"
 	"time"
+
+	"github.com/runnelhq/runnel/sql"
 )
 
 // backlogRow is a queue of a million jobs.
@@ -19,15 +22,21 @@ func backlogRow() row {
 	}
 }
 
-// fetchSQL is the shape of River's fetch: the cost that grows with a queue.
-const fetchSQL = `SELECT id FROM runnel.river_job
-	WHERE state = 'available' AND queue = 'functions' AND scheduled_at <= now()
-	ORDER BY priority, scheduled_at, id LIMIT 24 FOR UPDATE SKIP LOCKED`
-
 func backlog(ctx context.Context, b *bed) error {
 	if err := b.upload(ctx, "bulk", emptyAnswer(), nil); err != nil {
 		return err
 	}
+	// Nobody works while it is made, so that a fetch can be measured at each size.
+	for _, w := range b.workers {
+		if err := w.end(syscall.SIGTERM, 30*time.Second); err != nil {
+			return err
+		}
+	}
+	db, err := sql.Open(ctx, b.url, sql.Options{MaxConns: 1, ApplicationName: "faults"})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
 	begun := time.Now()
 	for have := 0; have < b.scale.backlog; {
 		n := min(10_000, b.scale.backlog-have)
@@ -38,12 +47,17 @@ func backlog(ctx context.Context, b *bed) error {
 		}
 		have += n
 		if have == 10_000 || have == 100_000 || have == b.scale.backlog {
-			if err := b.noteFetch(ctx); err != nil {
+			if err := b.noteFetch(ctx, db, have); err != nil {
 				return err
 			}
 		}
 	}
 	b.note("%d jobs enqueued in %s", b.scale.backlog, time.Since(begun).Round(time.Second))
+	for i := range b.workers {
+		if b.workers[i], err = b.start(ctx, b.set, "worker"); err != nil {
+			return err
+		}
+	}
 	var took []time.Duration
 	unanswered := 0
 	before, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.function_invocations`)
@@ -76,37 +90,36 @@ func backlog(ctx context.Context, b *bed) error {
 	}
 	// The rest is not waited for: the audit looks at what was done.
 	for _, w := range b.workers {
-		if err := w.end(15, 30*time.Second); err != nil {
+		if err := w.end(syscall.SIGTERM, 30*time.Second); err != nil {
 			return err
 		}
 	}
-	_, err = b.pool.Exec(ctx, `DELETE FROM runnel.river_job WHERE state = 'available'`)
-	if err == nil {
-		_, err = b.pool.Exec(ctx, `DELETE FROM runnel.invocation_events e WHERE NOT EXISTS (SELECT FROM runnel.river_job j WHERE (j.args ->> 'id')::uuid = e.id)`)
-	}
-	return err
+	return nil
 }
 
-// noteFetch measures a fetch of 24 jobs, the best of five.
-func (b *bed) noteFetch(ctx context.Context) error {
-	n, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.river_job WHERE state = 'available'`)
-	if err != nil {
+// noteFetch measures a worker's fetch of 12 jobs, the best of twenty, and gives them
+// back.
+func (b *bed) noteFetch(ctx context.Context, db *sql.DB, of int) error {
+	if _, err := b.pool.Exec(ctx, `ANALYZE runnel.river_job`); err != nil {
 		return err
 	}
 	best := time.Hour
-	for range 5 {
-		tx, err := b.pool.Begin(ctx)
+	for range 20 {
+		begun := time.Now()
+		got, err := db.Fetch(ctx, sql.Fetch{Worker: "faults", Slots: 12, MaxAttemptedBy: 100})
 		if err != nil {
 			return err
 		}
-		begun := time.Now()
-		_, err = tx.Exec(ctx, fetchSQL)
 		best = min(best, time.Since(begun))
-		_ = tx.Rollback(ctx)
-		if err != nil {
-			return err
+		for _, j := range got.Jobs {
+			if err := db.HandBack(ctx, j.ID, j.Attempt); err != nil {
+				return err
+			}
+		}
+		if len(got.Jobs) != 12 {
+			return fmt.Errorf("a fetch of 12 jobs from %d brought %d", of, len(got.Jobs))
 		}
 	}
-	b.note("a fetch of 24 jobs from %d: %s", n, best.Round(10*time.Microsecond))
+	b.note("a fetch of 12 jobs from %d takes %s", of, best.Round(10*time.Microsecond))
 	return nil
 }

@@ -53,6 +53,9 @@ func writePage(file string, seen []outcome) error {
 }
 
 func (o outcome) recovery() string {
+	if o.settled == 0 {
+		return ""
+	}
 	s := o.settled.Round(100 * time.Millisecond).String()
 	if o.answered > 0 {
 		s += ", answered " + o.answered.Round(10*time.Millisecond).String()

@@ -118,8 +118,10 @@ func (r row) drive(ctx context.Context, b *bed, o *outcome) error {
 	if err := r.fault(ctx, b); err != nil {
 		return err
 	}
-	if o.settled, err = b.accounted(ctx); err != nil {
-		return err
+	if !r.options.unfinished {
+		if o.settled, err = b.accounted(ctx); err != nil {
+			return err
+		}
 	}
 	met := func() (int, error) {
 		since, err := ask[int](ctx, b, `SELECT count(*)::int FROM runnel.invocation_events WHERE created_at >= $1`, began)
