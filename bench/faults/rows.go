@@ -16,14 +16,15 @@ type scale struct {
 	burst     int
 	callers   int           // over HTTP
 	inFlight  int           // that a fault has to meet
+	chaos     time.Duration // of everything at once
 	kills     int           // at the same instant, one after another
 	schedules time.Duration // of killing workers at random
 	backlog   int
 }
 
 var (
-	full  = scale{burst: 1200, callers: 12, inFlight: 2000, kills: 3, schedules: 10 * time.Minute, backlog: 1_000_000}
-	brief = scale{burst: 200, callers: 4, inFlight: 400, kills: 1, schedules: 20 * time.Second, backlog: 20_000}
+	full  = scale{burst: 1200, callers: 12, inFlight: 2000, chaos: time.Minute, kills: 3, schedules: 10 * time.Minute, backlog: 1_000_000}
+	brief = scale{burst: 200, callers: 4, inFlight: 400, chaos: 15 * time.Second, kills: 1, schedules: 20 * time.Second, backlog: 20_000}
 )
 
 // rows are all faults, in the order of the report.
@@ -278,6 +279,13 @@ func rows() []row {
 			arm:      logOnSmallDisk,
 			fault:    fillDisk,
 		},
+		{
+			name:     "SIGTERM during all of it: kills, terminated backends, cut and silent connections, migrations, at random",
+			promised: "all of the above",
+			workers:  3,
+			prepare:  behindProxy,
+			fault:    everything,
+		},
 		backlogRow(),
 		{
 			name:     "the suite itself: a stopped worker of a build that settles without its fence",
@@ -328,6 +336,39 @@ func failpoints(where string) func(context.Context, *bed) error {
 		}
 		return nil
 	}
+}
+
+// everything does at random what the other rows do one at a time.
+func everything(ctx context.Context, b *bed) error {
+	b.proxy.cut.Store(400)
+	defer b.proxy.cut.Store(0)
+	for end := time.Now().Add(b.scale.chaos); time.Now().Before(end); {
+		var err error
+		switch rand.IntN(6) {
+		case 0:
+			err = b.replaceWorker(ctx, rand.IntN(len(b.workers)), syscall.SIGKILL)
+		case 1:
+			err = b.replaceWorker(ctx, rand.IntN(len(b.workers)), syscall.SIGTERM)
+		case 2:
+			if err = b.api.end(syscall.SIGTERM, 30*time.Second); err == nil {
+				err = b.startAPI(ctx)
+			}
+		case 3:
+			_, err = ask[int](ctx, b, `SELECT count(pg_terminate_backend(pid))::int FROM pg_stat_activity
+				WHERE datname = current_database() AND application_name <> 'faults' AND random() < 0.3`)
+		case 4:
+			b.proxy.blackhole(0.1)
+		case 5:
+			err = b.migrate(ctx, b.set)
+		}
+		if err == nil {
+			err = pause(ctx, rand.N(2*time.Second))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func churn(ctx context.Context, b *bed) error {
