@@ -25,11 +25,11 @@ func (f finding) String() string { return f.Kind + ": " + f.What + ": " + f.Who 
 
 // audit is what the ledgers say when they are laid side by side.
 type audit struct {
-	findings []finding
-	enqueued int
-	ran      int
-	rows     string // by status
-	answers  string // of HTTP, by status
+	Findings []finding
+	Enqueued int
+	Ran      int
+	Rows     string // by status
+	Answers  string // of HTTP, by status
 }
 
 // auditOptions are what may be left open.
@@ -44,7 +44,7 @@ func newAudit(ctx context.Context, pool *pgxpool.Pool, o auditOptions) (audit, e
 		return audit{}, fmt.Errorf("audit: %w", err)
 	}
 	var a audit
-	if a.findings, err = pgx.CollectRows(rows, pgx.RowToStructByPos[finding]); err != nil {
+	if a.Findings, err = pgx.CollectRows(rows, pgx.RowToStructByPos[finding]); err != nil {
 		return audit{}, fmt.Errorf("audit: %w", err)
 	}
 	err = pool.QueryRow(ctx, `SELECT
@@ -53,13 +53,13 @@ func newAudit(ctx context.Context, pool *pgxpool.Pool, o auditOptions) (audit, e
 		(SELECT coalesce(string_agg(n || ' ' || answer, ', ' ORDER BY n DESC, answer), 'none')
 		 FROM (SELECT CASE status WHEN 0 THEN coalesce(nullif(code, ''), 'no answer') WHEN 200 THEN '200' ELSE trim(status || ' ' || code) END answer, count(*) n
 		       FROM faults.sent WHERE trigger = 'http' GROUP BY 1) x)`).
-		Scan(&a.enqueued, &a.ran, &a.rows, &a.answers)
+		Scan(&a.Enqueued, &a.Ran, &a.Rows, &a.Answers)
 	return a, err
 }
 
 // count is how many findings there are of a kind.
 func (a audit) count(kind string) (n int) {
-	for _, f := range a.findings {
+	for _, f := range a.Findings {
 		if f.Kind == kind {
 			n++
 		}
@@ -77,7 +77,7 @@ func (a audit) details() string {
 	const few = 5
 	var b strings.Builder
 	seen := map[string]int{}
-	for _, f := range a.findings {
+	for _, f := range a.Findings {
 		if seen[f.Kind+": "+f.What]++; seen[f.Kind+": "+f.What] <= few {
 			fmt.Fprintf(&b, "  %s\n", f)
 		}

@@ -113,8 +113,8 @@ func TestFUNC_E1_TheAuditSeesWhatIsWrong(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tt.want == "" {
-				if a.verdict() != "0 / 0 / 0" || a.enqueued != 6 || a.ran != 7 {
-					t.Errorf("healthy ledgers: %s, %d enqueued, %d ran\n%s", a.verdict(), a.enqueued, a.ran, a.details())
+				if a.verdict() != "0 / 0 / 0" || a.Enqueued != 6 || a.Ran != 7 {
+					t.Errorf("healthy ledgers: %s, %d enqueued, %d ran\n%s", a.verdict(), a.Enqueued, a.Ran, a.details())
 				}
 				return
 			}

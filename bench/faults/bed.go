@@ -216,12 +216,13 @@ func emptyAnswer() []byte { return guests.Answer("") }
 
 // outputs is what the programs wrote last.
 func (b *bed) outputs() string {
-	const lines = 12
+	const lines, programs = 8, 4
 	var s strings.Builder
-	for _, p := range append(b.all, b.bouncer) {
-		if p == nil {
-			continue
-		}
+	last := b.all[max(0, len(b.all)-programs):]
+	if b.bouncer != nil {
+		last = append(last, b.bouncer)
+	}
+	for _, p := range last {
 		all := strings.Split(strings.TrimSpace(p.output()), "\n")
 		fmt.Fprintf(&s, "--- %s (%d)\n%s\n", p.name, p.cmd.Process.Pid, strings.Join(all[max(0, len(all)-lines):], "\n"))
 	}

@@ -40,6 +40,8 @@ func main() {
 	list := flag.Bool("list", false, "list the rows and stop")
 	small := flag.Bool("brief", false, "fewer invocations, shorter rows")
 	page := flag.String("page", "", "write the report to this `file`")
+	state := flag.String("state", "", "with -page: keep outcomes in this `file`, for a report made in parts")
+	killing := flag.Duration("killing", full.schedules, "for how long workers are killed while schedules fire")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -54,7 +56,8 @@ func main() {
 	if *small {
 		s = brief
 	}
-	if err := run(ctx, match, s, *list, *page); err != nil {
+	s.schedules = min(s.schedules, *killing)
+	if err := run(ctx, match, s, *list, *page, *state); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -90,7 +93,7 @@ func isolated() int {
 	return cmd.ProcessState.ExitCode()
 }
 
-func run(ctx context.Context, match *regexp.Regexp, s scale, list bool, page string) error {
+func run(ctx context.Context, match *regexp.Regexp, s scale, list bool, page, state string) error {
 	dir, err := os.MkdirTemp("", "runnel-faults-bin-")
 	if err != nil {
 		return err
@@ -111,12 +114,16 @@ func run(ctx context.Context, match *regexp.Regexp, s scale, list bool, page str
 	seen := runAll(ctx, &programs{dir: dir}, s, wanted)
 	failed := 0
 	for _, o := range seen {
-		if !o.ok() && !errors.As(o.err, new(skip)) {
+		if !o.ok() {
 			failed++
 		}
 	}
-	if page != "" && len(seen) > 0 {
-		if err := writePage(page, seen); err != nil {
+	if page != "" {
+		all, err := merge(state, seen)
+		if err != nil {
+			return err
+		}
+		if err := writePage(page, all); err != nil {
 			return err
 		}
 	}
@@ -156,16 +163,16 @@ func runAll(ctx context.Context, p *programs, s scale, wanted []row) []outcome {
 
 // text is the outcome for a terminal.
 func (o outcome) text(took time.Duration) string {
-	s := fmt.Sprintf("%s (%s)\n", o.name, took.Round(time.Second))
-	if o.err != nil {
-		return s + "  " + o.err.Error() + "\n"
+	s := fmt.Sprintf("%s (%s)\n", o.Name, took.Round(time.Second))
+	if o.Skipped+o.Failed != "" {
+		return s + "  " + o.Skipped + o.Failed + "\n"
 	}
-	s += fmt.Sprintf("  lost / duplicated / unaccounted = %s; %d over the fault, %d in all, %d runs\n", o.audit.verdict(), o.inFlight, o.audit.enqueued, o.audit.ran)
+	s += fmt.Sprintf("  lost / duplicated / unaccounted = %s; %d over the fault, %d in all, %d runs\n", o.Audit.verdict(), o.InFlight, o.Audit.Enqueued, o.Audit.Ran)
 	s += fmt.Sprintf("  all accounted for after %s; a call answered after %s; callers waited %s, at most %s\n",
-		o.settled.Round(10*time.Millisecond), o.answered.Round(10*time.Millisecond), o.median.Round(time.Millisecond), o.longest.Round(time.Millisecond))
-	s += fmt.Sprintf("  rows: %s\n  HTTP: %s\n", o.audit.rows, o.audit.answers)
-	for _, n := range o.notes {
+		o.Settled.Round(10*time.Millisecond), o.Answered.Round(10*time.Millisecond), o.Median.Round(time.Millisecond), o.Longest.Round(time.Millisecond))
+	s += fmt.Sprintf("  rows: %s\n  HTTP: %s\n", o.Audit.Rows, o.Audit.Answers)
+	for _, n := range o.Notes {
 		s += "  " + n + "\n"
 	}
-	return s + o.audit.details()
+	return s + o.Audit.details()
 }

@@ -1,13 +1,45 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"strings"
 	"time"
 )
+
+// merge puts outcomes over those that are kept in a file, if one is named, and
+// answers all of them in the order of rows: a run may be made in parts.
+func merge(file string, seen []outcome) ([]outcome, error) {
+	if file == "" {
+		return seen, nil
+	}
+	var kept []outcome
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(b, &kept)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	all := make(map[string]outcome)
+	for _, o := range append(kept, seen...) {
+		all[o.Name] = o
+	}
+	var merged []outcome
+	for _, r := range rows() {
+		if o, ok := all[r.name]; ok {
+			merged = append(merged, o)
+		}
+	}
+	if b, err = json.MarshalIndent(merged, "", " "); err != nil {
+		return nil, err
+	}
+	return merged, os.WriteFile(file, b, 0o600)
+}
 
 // writePage writes the report as docs/FAULTS.md.
 func writePage(file string, seen []outcome) error {
@@ -19,32 +51,34 @@ func writePage(file string, seen []outcome) error {
 	fmt.Fprintf(&b, "%s, %d processors, %s.\n\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version())
 	b.WriteString("| fault | promised | met | lost / duplicated / unaccounted | time to recover |\n|---|---|---|---|---|\n")
 	for _, o := range seen {
-		var skipped skip
+		row := func(met any, verdict, recovery string) {
+			fmt.Fprintf(&b, "| %s | %s | %v | %s | %s |\n", o.Name, o.Promised, met, verdict, recovery)
+		}
 		switch {
-		case errors.As(o.err, &skipped):
-			fmt.Fprintf(&b, "| %s | %s | | %s | |\n", o.name, o.promised, skipped)
-		case o.err != nil:
-			fmt.Fprintf(&b, "| %s | %s | | not seen: %s | |\n", o.name, o.promised, firstLine(o.err.Error()))
-		case o.sees:
-			fmt.Fprintf(&b, "| %s | %s | %d | %s, as it should | |\n", o.name, o.promised, o.inFlight, o.audit.verdict())
+		case o.Skipped != "":
+			row("", o.Skipped, "")
+		case o.Failed != "":
+			row("", "not seen: "+firstLine(o.Failed), "")
+		case o.Sees:
+			row(o.InFlight, o.Audit.verdict()+", as it should", "")
 		default:
-			fmt.Fprintf(&b, "| %s | %s | %d | **%s** | %s |\n", o.name, o.promised, o.inFlight, o.audit.verdict(), o.recovery())
+			row(o.InFlight, "**"+o.Audit.verdict()+"**", o.recovery())
 		}
 	}
 	b.WriteString("\n\"Met\" is how many invocations were under way or came while it was broken and until all was accounted for. " +
 		"Recovery counts from the repair (of a kill: from the kill) until everything enqueued before it had ended and was logged; " +
 		"\"answered\" is when a call over HTTP that was made after it had its result.\n\n## What was seen\n")
 	for _, o := range seen {
-		if o.err != nil {
+		if o.Skipped+o.Failed != "" {
 			continue
 		}
 		fmt.Fprintf(&b, "\n**%s.** %d enqueued, %d runs of functions. Rows: %s. HTTP: %s; answered after %s (median), %s (longest).",
-			o.name, o.audit.enqueued, o.audit.ran, o.audit.rows, o.audit.answers, o.median.Round(time.Millisecond), o.longest.Round(time.Millisecond))
-		for _, n := range o.notes {
+			o.Name, o.Audit.Enqueued, o.Audit.Ran, o.Audit.Rows, o.Audit.Answers, o.Median.Round(time.Millisecond), o.Longest.Round(time.Millisecond))
+		for _, n := range o.Notes {
 			fmt.Fprintf(&b, " %s.", strings.TrimSuffix(n, "."))
 		}
 		b.WriteString("\n")
-		if d := o.audit.details(); d != "" {
+		if d := o.Audit.details(); d != "" {
 			fmt.Fprintf(&b, "\n```\n%s```\n", d)
 		}
 	}
@@ -53,12 +87,12 @@ func writePage(file string, seen []outcome) error {
 }
 
 func (o outcome) recovery() string {
-	if o.settled == 0 {
+	if o.Settled == 0 {
 		return ""
 	}
-	s := o.settled.Round(100 * time.Millisecond).String()
-	if o.answered > 0 {
-		s += ", answered " + o.answered.Round(10*time.Millisecond).String()
+	s := o.Settled.Round(100 * time.Millisecond).String()
+	if o.Answered > 0 {
+		s += ", answered " + o.Answered.Round(10*time.Millisecond).String()
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -37,39 +38,43 @@ type row struct {
 
 // outcome is what was seen of a row.
 type outcome struct {
-	row
-	audit    audit
-	inFlight int           // invocations that the fault met
-	settled  time.Duration // from the repair until all that was enqueued before it was accounted for
-	answered time.Duration // from the repair until a call made after it was answered; 0: not measured
-	median   time.Duration // what answered callers waited
-	longest  time.Duration
-	notes    []string
-	err      error
+	Name, Promised string
+	Sees           bool
+	Audit          audit
+	InFlight       int           // invocations that the fault met
+	Settled        time.Duration // from the repair until all that was enqueued before it was accounted for
+	Answered       time.Duration // from the repair until a call made after it was answered; 0: not measured
+	Median         time.Duration // what answered callers waited
+	Longest        time.Duration
+	Notes          []string
+	Skipped        string // why it could not be seen here
+	Failed         string // the suite itself failed
 }
 
-func (o outcome) ok() bool { return o.err == nil && (len(o.audit.findings) > 0) == o.sees }
+func (o outcome) ok() bool {
+	return o.Skipped != "" || o.Failed == "" && (len(o.Audit.Findings) > 0) == o.Sees
+}
 
 // run brings up a deployment, breaks it, and lays the ledgers side by side.
-func (r row) run(ctx context.Context, p *programs, scale scale) (o outcome) {
-	o.row = r
+func (r row) run(ctx context.Context, p *programs, scale scale) outcome {
+	o := outcome{Name: r.name, Promised: r.promised, Sees: r.sees}
 	b, err := newBed(ctx, p)
 	if err != nil {
-		o.err = err
+		o.Failed = err.Error()
 		return o
 	}
 	defer b.close()
 	b.scale = scale
-	defer func() {
-		o.notes = b.notes
-		if o.err != nil {
-			o.err = fmt.Errorf("%w\n%s", o.err, b.outputs())
-		}
-	}()
 	if r.set != "" {
 		b.set = r.set
 	}
-	o.err = r.drive(ctx, b, &o)
+	err = r.drive(ctx, b, &o)
+	o.Notes = b.notes
+	if why := skip(""); errors.As(err, &why) {
+		o.Skipped = string(why)
+	} else if err != nil {
+		o.Failed = fmt.Sprintf("%v\n%s", err, b.outputs())
+	}
 	return o
 }
 
@@ -119,7 +124,7 @@ func (r row) drive(ctx context.Context, b *bed, o *outcome) error {
 		return err
 	}
 	if !r.options.unfinished {
-		if o.settled, err = b.accounted(ctx); err != nil {
+		if o.Settled, err = b.accounted(ctx); err != nil {
 			return err
 		}
 	}
@@ -128,15 +133,15 @@ func (r row) drive(ctx context.Context, b *bed, o *outcome) error {
 		return waiting + since, err
 	}
 	err = b.eventually(ctx, settleLimit, fmt.Sprintf("%d invocations over the fault", b.scale.inFlight), func() bool {
-		o.inFlight, err = met()
-		return err != nil || o.inFlight >= b.scale.inFlight
+		o.InFlight, err = met()
+		return err != nil || o.InFlight >= b.scale.inFlight
 	})
 	if err != nil {
 		return err
 	}
-	o.answered = b.load.answeredAfter()
+	o.Answered = b.load.answeredAfter()
 	b.load.halt()
-	o.median, o.longest = b.load.waits()
+	o.Median, o.Longest = b.load.waits()
 	if _, err := b.pool.Exec(ctx, `UPDATE runnel.schedules SET enabled = false`); err != nil {
 		return err
 	}
@@ -150,7 +155,7 @@ func (r row) drive(ctx context.Context, b *bed, o *outcome) error {
 	if err := b.load.store(ctx, b.pool); err != nil {
 		return err
 	}
-	o.audit, err = newAudit(ctx, b.pool, r.options)
+	o.Audit, err = newAudit(ctx, b.pool, r.options)
 	return err
 }
 
