@@ -177,10 +177,7 @@ func (s *sent) ask(client *http.Client, base, function string) {
 	case http.StatusServiceUnavailable:
 		// It says that nobody knows.
 	case http.StatusNotFound:
-		// With an id it had been enqueued, and the function was gone before it ran.
-		if s.Outcome = refused; s.ID != nil {
-			s.Outcome = committed
-		}
+		// The function was gone, before it was enqueued or before it ran.
 	case http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusBadRequest:
 		s.Outcome = refused
 	default:

@@ -139,7 +139,10 @@ func (r row) drive(ctx context.Context, b *bed, o *outcome) error {
 	if err != nil {
 		return err
 	}
-	o.Answered = b.load.answeredAfter()
+	if !r.own {
+		_ = b.eventually(ctx, callLimit, "a call is answered", func() bool { return b.load.answeredAfter() > 0 })
+		o.Answered = b.load.answeredAfter()
+	}
 	b.load.halt()
 	o.Median, o.Longest = b.load.waits()
 	if _, err := b.pool.Exec(ctx, `UPDATE runnel.schedules SET enabled = false`); err != nil {
