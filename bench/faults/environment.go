@@ -15,31 +15,33 @@ import (
 )
 
 // restartPostgres does what pg_ctl stop -m immediate does, then starts the server.
-func restartPostgres(ctx context.Context, b *bed) error {
-	pid, err := b.postmaster()
-	if err != nil {
-		return err
+func restartPostgres(away time.Duration) func(context.Context, *bed) error {
+	return func(ctx context.Context, b *bed) error {
+		pid, err := b.postmaster()
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
+			return err
+		}
+		select {
+		case <-b.server.Done():
+		case <-time.After(30 * time.Second):
+			return fmt.Errorf("postgres %d still runs 30 s after SIGQUIT", pid)
+		}
+		_ = b.server.Stop() // it has ended: this gives its home back
+		if err := pause(ctx, away); err != nil {
+			return err
+		}
+		was := b.url
+		if err := b.startPostgres(ctx); err != nil {
+			return err
+		}
+		if b.url != was {
+			return fmt.Errorf("postgres came back at another address")
+		}
+		return nil
 	}
-	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
-		return err
-	}
-	select {
-	case <-b.server.Done():
-	case <-time.After(30 * time.Second):
-		return fmt.Errorf("postgres %d still runs 30 s after SIGQUIT", pid)
-	}
-	_ = b.server.Stop() // it has ended: this gives its home back
-	if err := pause(ctx, 2*time.Second); err != nil {
-		return err
-	}
-	was := b.url
-	if err := b.startPostgres(ctx); err != nil {
-		return err
-	}
-	if b.url != was {
-		return fmt.Errorf("postgres came back at another address")
-	}
-	return nil
 }
 
 func (b *bed) postmaster() (int, error) {

@@ -75,7 +75,12 @@ func rows() []row {
 		{
 			name:     "Postgres stopped at once (pg_ctl stop -m immediate) and started",
 			promised: "what had committed is there; outcomes are kept by the workers until the server is back; callers get 503 or their result",
-			fault:    restartPostgres,
+			fault:    restartPostgres(2 * time.Second),
+		},
+		{
+			name:     "Postgres away for twenty seconds, longer than any lease",
+			promised: "nobody is taken for dead because the server was: attempts that ran meanwhile are settled as what they were",
+			fault:    restartPostgres(20 * time.Second),
 		},
 		{
 			name:     "backends terminated at random for ten seconds",
