@@ -5,14 +5,18 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	quickjs "github.com/aperturerobotics/go-quickjs-wasi-reactor"
+
 	w "github.com/runnelhq/runnel/internal/wasmtest"
 )
 
-// guest is a module whose export run takes an i32 and returns an i32.
+// guest is a module whose export run takes an i32 and returns an i32, or that
+// script finds something to do in.
 type guest struct {
-	name string
-	wasm []byte
-	arg  int32
+	name   string
+	wasm   []byte
+	arg    int32
+	script string
 }
 
 // Opcodes wasmtest has no name for.
@@ -32,11 +36,11 @@ const (
 // the Go compiler wrote.
 func guests() ([]guest, error) {
 	all := []guest{
-		{"recursion (fibonacci)", fibonacci(), 27},
-		{"tight loop (sum)", sum(), 3_000_000},
-		{"hash rounds", hash(), 60_000},
-		{"floating point (mandelbrot)", mandelbrot(), 120},
-		{"memory (shell sort)", sort(), 30_000},
+		{"recursion (fibonacci)", fibonacci(), 27, ""},
+		{"tight loop (sum)", sum(), 3_000_000, ""},
+		{"hash rounds", hash(), 60_000, ""},
+		{"floating point (mandelbrot)", mandelbrot(), 120, ""},
+		{"memory (shell sort)", sort(), 30_000, ""},
 	}
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
@@ -51,7 +55,9 @@ func guests() ([]guest, error) {
 		return nil, err
 	}
 	wasm, err := os.ReadFile(out)
-	return append(all, guest{"Go (JSON and sorting)", wasm, 500}), err
+	return append(all,
+		guest{"JavaScript loop (QuickJS)", quickjs.QuickJSWASM, 0, `{ let s = 0; const a = [1, 2, 3]; for (let i = 0; i < 300000; i++) { s = (s * 31 + i + a[i % 3]) | 0 } s }`},
+		guest{"Go (JSON and sorting)", wasm, 500, ""}), err
 }
 
 // module wraps a body with the parameter in local 0.
