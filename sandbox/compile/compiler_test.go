@@ -288,3 +288,25 @@ func alive(pid int) bool {
 	_, rest, _ := strings.Cut(string(b), ") ")
 	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
+
+// Hostile modules that take their minute each hold all places but one, which is
+// for small modules only.
+func TestFUNC_I4_SmallModulesDoNotWaitForLargeOnes(t *testing.T) {
+	t.Parallel()
+	c := newCompiler(t, Options{})
+	for range maxChildren {
+		c.children <- struct{}{}
+	}
+	small, large := module(10), module(4000)
+	if len(small) > quickModule || len(large) <= quickModule {
+		t.Fatalf("modules of %d and %d bytes", len(small), len(large))
+	}
+	if err := c.Compile(t.Context(), small); err != nil {
+		t.Errorf("the small one: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Compile(ctx, large); runnel.CodeOf(err) != runnel.CodeCancelled {
+		t.Errorf("the large one did not wait: %v", err)
+	}
+}
