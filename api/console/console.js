@@ -133,6 +133,16 @@ const invocationsPart = (name) => {
 	return [el("h2", {}, "Invocations ", choice), body];
 };
 
+const scheduleColumns = [
+	["Name", (schedule) => link("#/schedules/" + segment(schedule.id), schedule.name)],
+	["State", (schedule) => status(schedule.error ? "error" : schedule.enabled ? "enabled" : "disabled")],
+	["Cron", (schedule) => el("code", {}, schedule.cron)],
+	["Timezone", (schedule) => schedule.timezone],
+	["Next run", (schedule) => time(schedule.next_run)],
+	["Waiting", (schedule) => schedule.waiting || "", "number"],
+	["Problem", (schedule) => schedule.error, "message"],
+];
+
 const functionPage = async (name) => {
 	const path = "functions/" + segment(name);
 	const fn = await api(path);
@@ -141,6 +151,9 @@ const functionPage = async (name) => {
 		fn.description && el("p", { class: "hint" }, fn.description),
 		el("div", { class: "actions" },
 			status(fn.paused ? "paused" : fn.enabled ? "enabled" : "disabled"),
+			fn.paused
+				? action("Resume", "", () => patch(path, { paused: false }))
+				: action("Pause", `Pause ${fn.name}? What is enqueued waits.`, () => patch(path, { paused: true })),
 			fn.enabled
 				? action("Disable", `Disable ${fn.name}? Calls are answered with 404; triggers and schedules record a skip.`, () => patch(path, { enabled: false }))
 				: action("Enable", "", () => patch(path, { enabled: true })),
@@ -155,7 +168,30 @@ const functionPage = async (name) => {
 			["Hosts", (fn.allowed_hosts ?? []).join(", ") || "none"],
 			["Environment", Object.entries(fn.environment ?? {}).map(([key, value]) => `${key}=${value}`).join("\n") && el("pre", {}, Object.entries(fn.environment).map(([key, value]) => `${key}=${value}`).join("\n"))],
 		]),
+		part("Figures", async () => {
+			const stats = await api(path + "/stats");
+			const figure = (value, name) => el("div", {}, el("b", {}, value), el("span", { class: "dim" }, name));
+			return el("div", { class: "figures" },
+				figure(stats.attempts.toLocaleString(), "attempts"),
+				Object.entries(stats.by_status).filter(([, count]) => count > 0).map(([name, count]) => figure(count.toLocaleString(), status(name))),
+				figure((stats.error_rate * 100).toFixed(1) + " %", "not successful"),
+				stats.attempts > 0 && [figure(milliseconds(stats.duration_ms.p50), "p50"), figure(milliseconds(stats.duration_ms.p95), "p95"), figure(milliseconds(stats.duration_ms.p99), "p99")]);
+		}),
 		invocationsPart(name),
+		part("Schedules", async () => {
+			const { schedules } = await api(path + "/schedules");
+			return table(schedules, scheduleColumns, `None. Add one: SELECT runnel.schedule('nightly', '0 3 * * *', '${fn.name}')`);
+		}),
+		part("Database triggers", async () => {
+			const { triggers } = await api(path + "/triggers");
+			return table(triggers, [
+				["Table", (trigger) => el("code", {}, `${trigger.schema}.${trigger.table}`)],
+				["Operations", (trigger) => trigger.operations.join(", ")],
+				["Granularity", (trigger) => trigger.granularity],
+				["Condition", (trigger) => trigger.condition && el("code", {}, trigger.condition), "message"],
+				["State", (trigger) => status(trigger.enabled ? "enabled" : "disabled")],
+			], `None. Add one: SELECT runnel.create_trigger('orders', '${fn.name}')`);
+		}),
 		part("Versions", async () => {
 			const { versions } = await api(path + "/versions");
 			return table(versions, [
@@ -176,9 +212,18 @@ const functionPage = async (name) => {
 
 const invocationPage = async (id) => {
 	const row = await api("invocations/" + segment(id));
-	const attempts = row.attempts ?? [row];
+	const attempts = row.attempts?.length > 0 ? row.attempts : [row];
 	show("functions",
 		el("h1", {}, "Invocation ", el("code", {}, row.id)),
+		row.replay_of && el("p", {}, "A replay of ", invocationLink(row.replay_of)),
+		el("div", { class: "actions" },
+			status(row.status),
+			["queued", "running", "retrying"].includes(row.status)
+				? action("Cancel", "Cancel this invocation?", () => post(`invocations/${segment(id)}/cancel`))
+				: action("Replay", "Run the same event again, as a new invocation?", async () => {
+					const replay = await post(`invocations/${segment(id)}/replay`);
+					location.hash = "#/invocations/" + segment(replay.invocation_id);
+				})),
 		attempts.map((attempt) => [
 			el("h2", {}, `Attempt ${attempt.attempt}: `, status(attempt.status)),
 			attempt.error_code && el("pre", {}, `${attempt.error_code}: ${attempt.error_message ?? ""}`),
@@ -203,12 +248,66 @@ const invocationPage = async (id) => {
 	);
 };
 
+const schedulePage = async (id) => {
+	const path = "schedules/" + segment(id);
+	const schedule = await api(path);
+	show("functions",
+		el("h1", {}, "Schedule ", schedule.name),
+		el("div", { class: "actions" },
+			status(schedule.enabled ? "enabled" : "disabled"),
+			schedule.enabled
+				? action("Disable", `Disable schedule ${schedule.name}?`, () => patch(path, { enabled: false }))
+				: action("Enable", "", () => patch(path, { enabled: true }))),
+		schedule.error && el("p", { class: "problem" }, schedule.error),
+		facts([
+			["Function", functionLink(schedule.function)],
+			["Cron", el("code", {}, schedule.cron)],
+			["Timezone", schedule.timezone],
+			["Next run", time(schedule.next_run)],
+			["Missed matches", schedule.catch_up],
+			["Overlapping runs", schedule.overlap],
+			["Payload", el("pre", {}, JSON.stringify(schedule.payload, null, 2))],
+		]),
+		part("Ledger: what became of each match", async () => {
+			const { ticks } = await api(path + "/ticks?limit=100");
+			return table(ticks, [
+				["Match", (tick) => time(tick.scheduled_time)],
+				["Outcome", (tick) => status(tick.outcome)],
+				["Reason", (tick) => tick.reason, "message"],
+				["Invocation", (tick) => tick.invocation_id && invocationLink(tick.invocation_id)],
+				["Decided", (tick) => time(tick.decided_at)],
+			], "No match yet.");
+		}),
+	);
+};
+
+const deadLettersPage = async () => {
+	const { dead_letters: letters, next_cursor: more } = await api("dead-letters?limit=100");
+	show("dead-letters",
+		el("h1", {}, "Dead letters"),
+		el("p", { class: "hint" }, "Invocations that failed for good. Redriving one is its next attempt."),
+		table(letters, [
+			["Failed", (letter) => time(letter.failed_at)],
+			["Function", (letter) => functionLink(letter.function_name)],
+			["Invocation", (letter) => invocationLink(letter.id)],
+			["Trigger", (letter) => letter.trigger],
+			["Attempts", (letter) => letter.attempts, "number"],
+			["Error", (letter) => `${letter.error_code}: ${String(letter.error_message ?? "").slice(0, 200)}`, "message"],
+			["", (letter) => action("Redrive", "", () => post(`dead-letters/${segment(letter.id)}/redrive`))],
+			["", (letter) => action("Purge", "Remove this dead letter? It cannot be redriven afterwards.", () => api("dead-letters/" + segment(letter.id), { method: "DELETE" }))],
+		], "None: nothing has failed for good."),
+		more && el("p", { class: "hint" }, "There are more: runnel dlq list shows all."),
+	);
+};
+
 const route = async () => {
 	const [page = "", ...rest] = location.hash.replace(/^#\//, "").split("/");
 	const argument = rest.length > 0 ? decodeURIComponent(rest.join("/")) : "";
 	try {
 		if (page === "functions" && argument) await functionPage(argument);
 		else if (page === "invocations" && argument) await invocationPage(argument);
+		else if (page === "schedules" && argument) await schedulePage(argument);
+		else if (page === "dead-letters") await deadLettersPage();
 		else await functionsPage();
 	} catch (error) {
 		show("", el("p", { class: "problem", role: "alert" }, error.message), el("p", {}, link("#/", "All functions")));
