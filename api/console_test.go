@@ -78,8 +78,9 @@ func browser(t *testing.T) context.Context {
 	return ctx
 }
 
-// TestConsoleInABrowser: somebody logs in, finds a function and what it logged,
-// and disables it. What the function logged was written to attack the page.
+// TestConsoleInABrowser: somebody logs in, finds a function and what it logged, runs
+// it again, reads a schedule, redrives a dead letter and disables the function. What
+// the function logged was written to attack the page.
 func TestConsoleInABrowser(t *testing.T) {
 	ctx := browser(t)
 	h := newHouse(t, Config{}).work()
@@ -91,6 +92,12 @@ func TestConsoleInABrowser(t *testing.T) {
 	h.function(`{"name":"hostile","description":"<b>bold</b>","environment":`+string(environment)+`}`, guests.Tell("NOTE"))
 	id := h.call("/functions/v1/hostile", `{}`).Header.Get(headerInvocationID)
 	h.ended(id)
+
+	if r := h.admin(http.MethodPost, "/admin/v1/functions/hostile/schedules", `{"name":"nightly","cron":"0 3 * * *"}`); r.StatusCode != http.StatusCreated {
+		t.Fatal(r)
+	}
+	h.function(`{"name":"broken"}`, guests.Trap())
+	failed := h.call("/functions/v1/broken", `{}`).Header.Get(headerInvocationID)
 
 	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
@@ -121,14 +128,28 @@ func TestConsoleInABrowser(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS(".level-info")),
 	)
 	logged := read(chromedp.Text(chromedp.CSS(".level-info")))
-	do(
-		chromedp.Click(chromedp.CSS(`dd a[href="#/functions/hostile"]`)),
-		chromedp.WaitVisible(chromedp.CSS(".actions .status.enabled")),
-	)
 	read(chromedp.Evaluate[string](`window.confirm = () => true; ""`))
+	press := func(title string) chromedp.Action[chromedp.Void] {
+		return chromedp.Click(chromedp.CSS(`button[data-action="` + title + `"]`))
+	}
 	do(
-		chromedp.Click(chromedp.CSS(".actions button")),
+		press("Replay"),
+		chromedp.WaitVisible(chromedp.CSS(`p a[href="#/invocations/`+id+`"]`)), // that it is a replay of
+		chromedp.Click(chromedp.CSS(`a[href="#/dead-letters"]`)),
+		chromedp.WaitVisible(chromedp.CSS(`a[href="#/invocations/`+failed+`"]`)),
+		press("Redrive"),
+		chromedp.Click(chromedp.CSS(`a[href="#/"]`)),
+		chromedp.WaitVisible(chromedp.CSS(`a[href="#/functions/hostile"]`)),
+		chromedp.Click(chromedp.CSS(`a[href="#/functions/hostile"]`)),
+		chromedp.WaitVisible(chromedp.CSS(".figures b")),
+		chromedp.WaitVisible(chromedp.CSS(`a[href^="#/schedules/"]`)),
+		chromedp.Click(chromedp.CSS(`a[href^="#/schedules/"]`)),
+		press("Disable"),
 		chromedp.WaitVisible(chromedp.CSS(".actions .status.disabled")),
+		chromedp.Click(chromedp.CSS(`dd a[href="#/functions/hostile"]`)),
+		chromedp.WaitVisible(chromedp.CSS(`button[data-action="Pause"]`)),
+		press("Disable"),
+		chromedp.WaitVisible(chromedp.CSS(`button[data-action="Enable"]`)),
 	)
 	title := read(chromedp.Title())
 	if !strings.Contains(logged, attack) {
@@ -140,4 +161,5 @@ func TestConsoleInABrowser(t *testing.T) {
 	if r := h.call("/functions/v1/hostile", `{}`); r.StatusCode != http.StatusNotFound {
 		t.Errorf("the page says disabled, a call %v", r)
 	}
+	h.until("the second attempt of what was redriven", func() bool { return h.ended(failed).Attempt == 2 })
 }

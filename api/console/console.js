@@ -64,6 +64,7 @@ const show = (page, ...content) => {
 // action is a button that does something once and shows the page again, or why not.
 const action = (title, confirmation, act) =>
 	el("button", {
+		"data-action": title,
 		onclick: async ({ target }) => {
 			if (confirmation && !confirm(confirmation)) return;
 			target.disabled = true;
