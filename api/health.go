@@ -26,6 +26,9 @@ func (s *Server) getReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	checks := map[string]string{"database": "ok", "worker": "ok"}
+	if s.db.Pooled() {
+		checks["database"] = "ok, through a connection pooler: functions' SQL needs a direct connection, and answers may be up to half a second late"
+	}
 	status, word := http.StatusOK, "ok"
 	if err := s.db.Ready(ctx); err != nil {
 		s.log.Warn("not ready", "error", err)

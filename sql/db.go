@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,8 @@ type DB struct {
 	pool  *pgxpool.Pool
 	slots *slots
 	quiet time.Duration // listenQuiet, less in tests
+
+	pooled bool // see Pooled
 }
 
 // Options of Open.
@@ -48,20 +51,21 @@ type Options struct {
 // Open connects to a database that Migrate has been run on. It fails with
 // CodeUnavailable when the database cannot be reached now.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
-	pool, err := connect(ctx, url, o, hurry(statementLimit))
+	pool, pooled, err := connect(ctx, url, o, hurry(statementLimit))
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{pool: pool, quiet: listenQuiet}
+	db := &DB{pool: pool, quiet: listenQuiet, pooled: pooled}
 	db.slots = newSlots(db, o.SlotSecret, o.Slots)
 	return db, nil
 }
 
-func connect(ctx context.Context, url string, o Options, more ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+// connect makes a pool, and tells whether its connections lead through a pooler.
+func connect(ctx context.Context, url string, o Options, more ...func(*pgxpool.Config)) (pool *pgxpool.Pool, pooled bool, err error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// The cause would quote the url, and with it the password.
-		return nil, runnel.Errorf(runnel.CodeInvalidRequest, "DATABASE_URL cannot be read: write it as postgres://user:password@host:5432/database")
+		return nil, false, runnel.Errorf(runnel.CodeInvalidRequest, "DATABASE_URL cannot be read: write it as postgres://user:password@host:5432/database")
 	}
 	switch {
 	case o.MaxConns > 0:
@@ -72,26 +76,55 @@ func connect(ctx context.Context, url string, o Options, more ...func(*pgxpool.C
 	if o.ApplicationName != "" {
 		config.ConnConfig.RuntimeParams["application_name"] = o.ApplicationName
 	}
-	if !o.CustomPlans {
-		// Not a startup parameter: PgBouncer refuses those it does not know.
+	for _, set := range more {
+		set(config)
+	}
+	if pooled, err = throughPooler(ctx, config.ConnConfig); err != nil {
+		return nil, false, fault("connect", err)
+	}
+	switch {
+	case pooled && !strings.Contains(url, "default_query_exec_mode"):
+		// Statements have no name, so the next one may come to another session.
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	case !pooled && !o.CustomPlans:
+		// Not a startup parameter: PgBouncer refuses those it does not know. Behind a
+		// pooler it would be set for others, too.
 		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 			_, err := c.Exec(ctx, `SET plan_cache_mode = force_generic_plan`)
 			return err
 		}
 	}
-	for _, set := range more {
-		set(config)
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fault("connect", err)
+	if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, false, fault("connect", err)
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fault("connect", err)
+		return nil, false, fault("connect", err)
 	}
-	return pool, nil
+	return pool, pooled, nil
 }
+
+// throughPooler tells whether a pooler such as PgBouncer answers instead of
+// Postgres: it makes up the process id that a session is told when it begins.
+func throughPooler(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
+	conn, err := pgx.ConnectConfig(ctx, config.Copy())
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	// Without a name, and without pgx's checks of the session's encoding.
+	result := conn.PgConn().ExecParams(ctx, `SELECT pg_backend_pid()::text`, nil, nil, nil, nil).Read()
+	if result.Err != nil {
+		return false, result.Err
+	}
+	return string(result.Rows[0][0]) != strconv.FormatUint(uint64(conn.PgConn().PID()), 10), nil
+}
+
+// Pooled tells whether DATABASE_URL leads to a connection pooler. Where that hands
+// out sessions by the transaction, everything works but functions' SQL, whose logins
+// have to be the database's, and notifications, which nobody hears: whoever waits
+// for one looks again instead.
+func (db *DB) Pooled() bool { return db.pooled }
 
 // Close waits for the statements under way and closes all connections. Close the
 // sessions of Guest first.

@@ -7,7 +7,7 @@ import (
 
 // OpenHurried is Open with another limit of statements, and of silence.
 func OpenHurried(ctx context.Context, url string, limit time.Duration) (*DB, error) {
-	pool, err := connect(ctx, url, Options{MaxConns: 2}, hurry(limit))
+	pool, _, err := connect(ctx, url, Options{MaxConns: 2}, hurry(limit))
 	if err != nil {
 		return nil, err
 	}

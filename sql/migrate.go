@@ -33,8 +33,9 @@ type migration struct {
 	checksum string // hex sha256 of text
 }
 
-// migrationLock is the session-level advisory lock that keeps two processes from
-// migrating one database at the same time. The number means nothing.
+// migrationLock is the advisory lock that keeps two processes from migrating one
+// database at the same time. The number means nothing. A transaction of its own holds
+// it: a session's would stay behind when a pooler gives the session to someone else.
 const migrationLock = 7_035_923_184_311
 
 // Migrate brings the database at url to the newest schema: River's tables
@@ -43,8 +44,7 @@ const migrationLock = 7_035_923_184_311
 // be called at every start and by many processes at once: one works, the others
 // wait. A nil log discards.
 //
-// The role of url needs CREATE on the database, or to own schema runnel. The
-// connection must be a session, not a transaction pooler's.
+// The role of url needs CREATE on the database, or to own schema runnel.
 func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	if log == nil {
 		log = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -53,7 +53,7 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	pool, err := connect(ctx, url, Options{MaxConns: 2, ApplicationName: "runnel migrate"})
+	pool, _, err := connect(ctx, url, Options{MaxConns: 3, ApplicationName: "runnel migrate"})
 	if err != nil {
 		return err
 	}
@@ -74,10 +74,17 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, migrations []migration, lo
 	if encoding != "UTF8" {
 		return runnel.Errorf(runnel.CodeInvalidRequest, "the database's encoding is %s: events are UTF-8, so create the database with ENCODING 'UTF8'", encoding)
 	}
-	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, migrationLock); err != nil {
+	lock, err := pool.Begin(ctx)
+	if err != nil {
 		return err
 	}
-	defer unlock(context.WithoutCancel(ctx), conn)
+	defer func() { _ = lock.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := lock.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+		return err
+	}
+	if _, err := lock.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
+		return err
+	}
 
 	if _, err := conn.Exec(ctx, bootstrapSQL); err != nil {
 		return err
@@ -112,13 +119,6 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, migrations []migration, lo
 		return nil
 	}
 	return err
-}
-
-// unlock gives the lock back, or the connection up if that fails.
-func unlock(ctx context.Context, conn *pgxpool.Conn) {
-	if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock($1)`, migrationLock); err != nil {
-		conn.Conn().Close(ctx)
-	}
 }
 
 // apply runs the file and records it, in one transaction.

@@ -263,6 +263,9 @@ func (p *Process) open(ctx context.Context, name string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if db.Pooled() {
+		p.log.Warn("DATABASE_URL leads through a connection pooler: functions' SQL is refused (RlsUnavailable), and where it pools by the transaction answers and jobs are found by looking again, up to half a second later; give a direct connection, or a session's, where that matters")
+	}
 	if err := p.ready(ctx, db); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("the database was not ready after %s (was runnel migrate run?): %w", p.patience, err)

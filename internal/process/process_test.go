@@ -9,12 +9,16 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/guests"
 	"github.com/runnelhq/runnel/internal/pgtest"
 	"github.com/runnelhq/runnel/internal/process"
 	"github.com/runnelhq/runnel/internal/settings"
+	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sql"
 )
 
@@ -87,6 +91,74 @@ func TestWebAndWorkerStartAndStop(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("stopped with %v", err)
 	}
+}
+
+// Both processes with DATABASE_URL through a transaction pooler, and nothing else set.
+func TestThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	url := pgtest.Pooler(t, pgtest.Database(t))
+	const token = "0123456789abcdef"
+	s := load(t, "DATABASE_URL="+url, "RUNNEL_WORKERS=2", "RUNNEL_ADMIN_TOKEN="+token, "RUNNEL_JWT_SECRET=0123456789abcdef0123456789abcdef", "RUNNEL_SLOT_SECRET=0123456789abcdef0123456789abcdef")
+	l := listen(t)
+	said := new(text)
+	p := process.New(s, slog.New(slog.NewTextHandler(said, nil)))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- process.Run(ctx, p.Work, func(ctx context.Context) error { return p.Web(ctx, l) })
+	}()
+	base := "http://" + l.Addr().String()
+	if body := get(t, base+"/readyz", 200); !strings.Contains(body, "connection pooler") {
+		t.Errorf("ready: %s", body)
+	}
+	if !strings.Contains(said.String(), "DATABASE_URL leads through a connection pooler") {
+		t.Errorf("logged %s", said)
+	}
+	db, err := sql.Open(t.Context(), url, sql.Options{MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	no := false
+	if _, _, err := jobs.NewDeployer(db).Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: guests.Answer(`"hello"`), Config: runnel.Config{VerifyJWT: &no}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if body := get(t, base+"/functions/v1/hello", 200); body != "hello" {
+			t.Errorf("answer %q", body)
+		}
+	}
+	if _, err := db.Pool().Exec(t.Context(), `SELECT runnel.schedule('s', '* * * * * *', 'hello'), runnel.invoke('hello')`); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n < 3; {
+		if err := db.Pool().QueryRow(t.Context(), `SELECT count(*) FROM runnel.function_invocations WHERE trigger <> 'http' AND status = 'success'`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+}
+
+// text is a log that can be read while it is written.
+type text struct {
+	mu sync.Mutex
+	b  strings.Builder // guarded by mu
+}
+
+func (t *text) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(b)
+}
+
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
 }
 
 func TestADatabaseThatIsNotMigratedIsRefused(t *testing.T) {
