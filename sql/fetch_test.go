@@ -182,7 +182,7 @@ func TestFetchGoesAround(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(got.Jobs) < 50 && len(seen)+len(got.Jobs) < 600 && got.Again != 0 {
+		if len(got.Jobs) < 50 && len(seen)+len(got.Jobs) < 600 && (got.Again < 0 || got.Again > 25*time.Millisecond) {
 			t.Errorf("%d jobs, %d seen, and nothing says that there are more", len(got.Jobs), len(seen))
 		}
 		for _, j := range got.Jobs {

@@ -119,5 +119,5 @@ func settleArguments(b *bundle) []any {
 	none := make([]*string, n)
 	return []any{jobs, attempts, fill(sql.StateCompleted), numbers, ids, none, fill("hello"), attempts, fill("hash"),
 		fill("http"), fill("success"), none, fill("anon"), numbers, numbers, counts, counts, none, none, fill("{}"), fill("[]"), none,
-		none, none, times, times, yes, bytes, none}
+		none, none, times, times, yes, bytes, none, make([]bool, n)}
 }

@@ -69,6 +69,26 @@ func TestStatsOutliveTheLog(t *testing.T) {
 	}
 }
 
+// Who may read the statistics needs no right to the tables behind them.
+func TestStatsCanBeGranted(t *testing.T) {
+	b := setup(t)
+	limited(b, "f", runnel.FlowConfig{})
+	b.exec(logRow, "f", "success", time.Now(), 2)
+	role := "stats_" + b.db.Pool().Config().ConnConfig.Database[12:20]
+	b.exec(`CREATE ROLE ` + role)
+	t.Cleanup(func() {
+		_, _ = b.db.Pool().Exec(context.Background(), `DROP OWNED BY `+role+`; DROP ROLE `+role)
+	})
+	b.exec(`GRANT USAGE ON SCHEMA runnel TO ` + role + `; GRANT SELECT ON runnel.function_stats TO ` + role + `; GRANT EXECUTE ON FUNCTION runnel.stats TO ` + role)
+	b.exec(`SET ROLE ` + role)
+	if n := get[int](b, `SELECT attempts::int FROM runnel.function_stats`); n != 2 {
+		t.Errorf("%d attempts", n)
+	}
+	if _, err := b.conn.Exec(t.Context(), `SELECT FROM runnel.invocation_counts_new`); err == nil {
+		t.Error("the table can be read")
+	}
+}
+
 func TestOldHoursBecomeDays(t *testing.T) {
 	b := setup(t)
 	limited(b, "f", runnel.FlowConfig{})

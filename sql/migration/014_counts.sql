@@ -117,7 +117,7 @@ RETURNS TABLE (
   function_id uuid, function_name text, attempts bigint, success bigint, error bigint, timeout bigint, out_of_memory bigint,
   cancelled bigint, lost bigint, skipped bigint, error_rate double precision,
   mean_ms double precision, p50_ms double precision, p95_ms double precision, p99_ms double precision, last_at timestamptz)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   WITH counted AS (
     SELECT c.function_id, c.function_name, c.status, c.bucket, c.attempts, c.duration_ms, c.last_at
     FROM runnel.invocation_counts c WHERE c.hour >= date_trunc('hour', since, 'UTC') AND (function IS NULL OR c.function_id = function)
@@ -154,6 +154,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- The statistics of all functions, deleted ones included, from their first attempt on.
+-- To let a role read them: GRANT SELECT ON runnel.function_stats and GRANT EXECUTE ON
+-- FUNCTION runnel.stats.
 CREATE VIEW runnel.function_stats AS SELECT * FROM runnel.stats();
 
 -- The size of log, events and responses, in bytes.
