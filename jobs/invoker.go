@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/batch"
 	"github.com/runnelhq/runnel/sql"
@@ -51,14 +53,17 @@ func (i *Invoker) Lookup(ctx context.Context, name string) (runnel.Function, err
 	return fn, nil
 }
 
-// Enqueue commits an invocation. If ctx ends first the invocation may or may
-// not have been enqueued.
+// Enqueue commits an invocation. If ctx ends first, or the connection breaks, the
+// invocation may or may not have been enqueued; the error says so.
 func (i *Invoker) Enqueue(ctx context.Context, e sql.Enqueue) error {
 	refused, err := i.enqueue.Do(ctx, e)
-	if err != nil {
-		return err
+	if err == nil {
+		return refused
 	}
-	return refused
+	if runnel.CodeOf(err) == runnel.CodeUnavailable && !pgconn.SafeToRetry(err) {
+		return runnel.Errorf(runnel.CodeUnavailable, "the connection to the database broke, and the invocation may or may not have been enqueued: look at /admin/v1/invocations/%s before you send it again, or send it with an Idempotency-Key", e.ID).Because(err)
+	}
+	return err
 }
 
 // Invoke commits an invocation and waits for its last attempt to be settled.

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -39,5 +40,17 @@ func TestFUNC_T3_WaitTimeoutLetsTheRunGoOn(t *testing.T) {
 	h.settledOnce(1)
 	if rows := h.rows(id); len(rows) != 1 || rows[0].Status != runnel.StatusSuccess {
 		t.Errorf("rows = %+v", rows)
+	}
+}
+
+// A connection that breaks leaves it open whether the invocation was enqueued.
+func TestFUNC_T3_AnEnqueueInDoubtSaysSo(t *testing.T) {
+	h := newHouse(t)
+	h.function("hello", guests.Answer(`"hello"`), "")
+	h.exec(`CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+		CREATE TRIGGER cut AFTER INSERT ON runnel.river_job EXECUTE FUNCTION cut()`)
+	r, err := h.http("hello", `{}`)
+	if err == nil || runnel.CodeOf(err) != runnel.CodeUnavailable || !strings.Contains(err.Error(), "may or may not") {
+		t.Errorf("a cut connection ended with %+v, %v", r, err)
 	}
 }
