@@ -152,15 +152,14 @@ func forgetful(module, dir string, replace map[string]string) error {
 	if err != nil {
 		return err
 	}
-	const logged = "FROM ended JOIN attempts USING (place)\n  ON CONFLICT DO NOTHING\n), answered"
+	const logged = "WHERE NOT unlogged\n"
 	text := string(b)
 	if strings.Count(text, logged) != 1 {
 		return errors.New("settle.sql writes log rows in another way: adapt forgetful")
 	}
 	copied := filepath.Join(dir, "settle.sql")
 	replace[file] = copied
-	forgets := strings.Replace(logged, "(place)", "(place) WHERE random() > 0.02", 1)
-	return os.WriteFile(copied, []byte(strings.Replace(text, logged, forgets, 1)), 0o600)
+	return os.WriteFile(copied, []byte(strings.Replace(text, logged, "WHERE NOT unlogged AND random() > 0.02\n", 1)), 0o600)
 }
 
 // nextMigration adds a migration such as a release might bring.
