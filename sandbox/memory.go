@@ -80,9 +80,10 @@ func (m *memory) Free() {
 	if !m.freed.CompareAndSwap(false, true) {
 		return
 	}
-	b := m.reserved
+	b, used := m.reserved, m.bytes
 	m.reserved, m.bytes = nil, nil
 	if b != nil {
+		giveBack(used)
 		release(b)
 		m.mapped.Add(-int64(len(b)))
 	}

@@ -12,13 +12,17 @@ func reserve(n int) ([]byte, error) {
 // other instance that starts or ends meanwhile wait: 10 ms for 100 MB.
 const pieceBytes = 4 << 20
 
+// giveBack returns what a guest had, and may have touched, to the system. Without
+// it release would do so, all at once.
+func giveBack(used []byte) {
+	for rest := used; len(rest) > pieceBytes; rest = rest[pieceBytes:] {
+		_ = syscall.Madvise(rest[:pieceBytes], syscall.MADV_DONTNEED) // a failure is left to Munmap
+	}
+}
+
 // release unmaps what reserve returned. It can only fail for a slice that reserve
 // did not return, which would be a bug worth a crash: the mapping would be lost.
 func release(b []byte) {
-	for rest := b; len(rest) > pieceBytes; rest = rest[pieceBytes:] {
-		// Cheap where the guest never was. A failure is left to Munmap.
-		_ = syscall.Madvise(rest[:pieceBytes], syscall.MADV_DONTNEED)
-	}
 	if err := syscall.Munmap(b); err != nil {
 		panic(err)
 	}
