@@ -85,8 +85,8 @@ var rules = map[string]rule{
 	},
 	"sandbox/js": {
 		may:    []string{root, "sandbox", "sandbox/image", "sandbox/js/prelude", esbuild, quickjs},
-		forbid: outside,
-		reason: "it makes modules and runs them in the sandbox like anyone; the engine and the bundler stay in this room",
+		forbid: []string{"database/sql", "net", "net/http"},
+		reason: "it makes modules and runs them in the sandbox like anyone; the engine and the bundler stay in this room, or in the process it starts for the bundler",
 	},
 	"sandbox/js/jstest": {
 		may:    []string{"sandbox", "sandbox/js"},
@@ -102,7 +102,7 @@ var rules = map[string]rule{
 		reason: "stores know the nouns and Postgres; they run nothing",
 	},
 	"jobs": {
-		may:    []string{root, "redact", "sandbox", "sandbox/compile", "sql", "internal/batch", "internal/egress", "internal/keyring", pgx, river, prometheus, cron, sync},
+		may:    []string{root, "redact", "sandbox", "sandbox/compile", "sandbox/js", "sql", "internal/batch", "internal/egress", "internal/keyring", pgx, river, prometheus, cron, sync},
 		reason: "the one place where the sandbox, Postgres and the network meet; what it stores is redacted here, and secrets are opened here",
 	},
 	"api": {
@@ -129,7 +129,7 @@ var rules = map[string]rule{
 		reason: "a private Postgres knows nothing of Runnel",
 	},
 	"internal/process": {
-		may:    []string{root, "api", "jobs", "redact", "sandbox", "sandbox/compile", "sql", "internal/keyring", "internal/settings", prometheus, river, pgx, sync},
+		may:    []string{root, "api", "jobs", "redact", "sandbox", "sandbox/compile", "sandbox/js", "sql", "internal/keyring", "internal/settings", prometheus, river, pgx, sync},
 		reason: "puts the processes together, for the commands and for `runnel dev`",
 	},
 	"internal/doctor": {

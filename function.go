@@ -57,7 +57,7 @@ type Function struct {
 type Version struct {
 	Version   int       `json:"version"`
 	WasmHash  string    `json:"wasm_hash"`
-	Kind      string    `json:"kind"` // "command" or "reactor"
+	Kind      string    `json:"kind"` // "command", "reactor", "extism" or "javascript"
 	Size      int64     `json:"size"` // bytes
 	CreatedAt time.Time `json:"created_at"`
 	Current   bool      `json:"current"`

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/redact"
@@ -64,7 +67,20 @@ func (s *Server) postFunction(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, s.log, err)
 		return
 	}
-	fn, created, err := s.deployer.Deploy(r.Context(), sql.Deploy{Name: u.Name, Wasm: u.Wasm, Config: u.Config, CreateOnly: createOnly})
+	var fn runnel.Function
+	var created bool
+	dep := sql.Deploy{Name: u.Name, Config: u.Config, CreateOnly: createOnly}
+	if u.script() {
+		name := u.FileName
+		if !slices.Contains(scripts, strings.ToLower(path.Ext(name))) {
+			name = u.Name + ".js"
+		}
+		fn, created, err = s.deployer.DeployScript(r.Context(), dep, name, u.File)
+	} else if dep.Wasm = u.File; u.Snapshot {
+		fn, created, err = s.deployer.DeploySnapshot(r.Context(), dep)
+	} else {
+		fn, created, err = s.deployer.Deploy(r.Context(), dep)
+	}
 	if err != nil {
 		writeError(w, r, s.log, err)
 		return

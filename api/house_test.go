@@ -21,6 +21,7 @@ import (
 	"github.com/runnelhq/runnel/internal/pgtest"
 	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sandbox"
+	"github.com/runnelhq/runnel/sandbox/js"
 	"github.com/runnelhq/runnel/sql"
 )
 
@@ -92,7 +93,7 @@ func newHouse(t *testing.T, cfg Config) *house {
 // work starts a worker.
 func (h *house) work() *house {
 	h.t.Helper()
-	rt, err := sandbox.New(h.t.Context(), sandbox.Config{})
+	rt, err := sandbox.New(h.t.Context(), sandbox.Config{Ask: js.Ask, Trace: js.Trace})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,27 +10,43 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/redact"
 )
 
 // upload is what a deploy sends: a multipart form with the fields "metadata"
-// (JSON) and "file" (the module).
+// (JSON) and "file": a module, or the source of a function.
 type upload struct {
 	metadata
-	Wasm []byte
+	FileName string // without folders
+	File     []byte
 }
 
 // metadata is a function's name and configuration. Fields that are left out keep
 // their value, or get their default on the first deploy.
 type metadata struct {
 	Name string `json:"name"`
+	// Snapshot has a reactor initialised once, at deploy. Scripts always are.
+	Snapshot bool `json:"snapshot"`
 	runnel.Config
 }
 
-// scripts are the languages that a later version will take as source.
-var scripts = []string{".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".tsx"}
+// scripts are the names of files that are source.
+var scripts = []string{".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx"}
+
+// script tells whether the file is source: by its name or, when that says nothing,
+// because it is text.
+func (u *upload) script() bool {
+	switch ext := strings.ToLower(path.Ext(u.FileName)); {
+	case bytes.HasPrefix(u.File, []byte("\x00asm")), ext == ".wasm", ext == ".wat":
+		return false
+	case slices.Contains(scripts, ext):
+		return true
+	}
+	return len(u.File) > 0 && utf8.Valid(u.File) && !bytes.ContainsRune(u.File, 0)
+}
 
 // readUpload reads the form, in either order of its parts, holding at most one
 // module in memory.
@@ -63,7 +80,8 @@ func readUpload(w http.ResponseWriter, r *http.Request) (upload, error) {
 		case "metadata":
 			err = decodeStrict(io.LimitReader(part, maxMetadata), "metadata", &u.metadata)
 		case "file":
-			u.Wasm, err = readModule(part)
+			u.FileName = path.Base(part.FileName())
+			u.File, err = readModule(part)
 		default:
 			err = runnel.Errorf(runnel.CodeInvalidRequest, "form field %.80q is not known here: send \"metadata\" and \"file\"", name)
 		}
@@ -80,9 +98,6 @@ func readUpload(w http.ResponseWriter, r *http.Request) (upload, error) {
 }
 
 func readModule(part *multipart.Part) ([]byte, error) {
-	if ext := strings.ToLower(path.Ext(part.FileName())); slices.Contains(scripts, ext) {
-		return nil, runnel.Errorf(runnel.CodeInvalidModule, "%s source is not accepted in this version, only WebAssembly modules are: compile the function to WebAssembly (wasm32-wasip1) and send that", ext)
-	}
 	wasm, err := io.ReadAll(io.LimitReader(part, runnel.MaxModuleSize+1))
 	if err != nil {
 		return nil, err

@@ -55,8 +55,31 @@ func TestReadUpload(t *testing.T) {
 	file := part{"file", "f.wasm", "\x00asm\x01\x00\x00\x00"}
 	for _, parts := range [][]part{{meta, file}, {file, meta}} {
 		u, err := uploadOf(t, parts...)
-		if err != nil || u.Name != "f" || string(u.Wasm) != file.content || u.Timeout == nil {
+		if err != nil || u.Name != "f" || string(u.File) != file.content || u.Timeout == nil {
 			t.Errorf("%+v, %v", u, err)
+		}
+	}
+}
+
+func TestSourceIsToldFromModules(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, content string
+		script        bool
+	}{
+		{"index.JS", "export default {}", true},
+		{"a.ts", "", true},
+		{"f", "export const handler = 1", true},
+		{"f.wasm", "export const handler = 1", false},
+		{"f.wat", "(module)", false},
+		{"f.ts", "\x00asm\x01\x00\x00\x00", false},
+		{"f", "\x7fELF\x00", false},
+		{"f", "\xff\xfe", false},
+		{"f", "", false},
+	} {
+		u, err := uploadOf(t, part{"metadata", "", `{"name":"f"}`}, part{"file", c.name, c.content})
+		if err != nil || u.script() != c.script {
+			t.Errorf("%s with %q: script %t, %v", c.name, c.content, u.script(), err)
 		}
 	}
 }
@@ -75,8 +98,6 @@ func TestReadUploadRefuses(t *testing.T) {
 		"file twice":       {[]part{meta, file, file}, runnel.CodeInvalidRequest, "twice"},
 		"unknown field":    {[]part{meta, file, {"extra", "", "x"}}, runnel.CodeInvalidRequest, `"extra"`},
 		"unknown setting":  {[]part{{"metadata", "", `{"name":"f","memory":1}`}, file}, runnel.CodeInvalidRequest, `"memory"`},
-		"javascript":       {[]part{meta, {"file", "index.JS", "export default {}"}}, runnel.CodeInvalidModule, "only WebAssembly"},
-		"typescript":       {[]part{meta, {"file", "index.ts", "export default {}"}}, runnel.CodeInvalidModule, "only WebAssembly"},
 		"module too large": {[]part{meta, {"file", "f.wasm", strings.Repeat("x", runnel.MaxModuleSize+1)}}, runnel.CodeTooLarge, "limit"},
 		"form too large":   {[]part{{"file", "f.wasm", strings.Repeat("x", runnel.MaxModuleSize+2<<20)}, meta}, runnel.CodeTooLarge, "limit"},
 	} {

@@ -90,6 +90,10 @@ func (w *Worker) run(ctx context.Context, task sql.Task, env map[string]string, 
 		Fetch: func(ctx context.Context, request []byte) []byte {
 			return w.met.hostCall("http_fetch", network.Fetch(ctx, request))
 		},
+		About: sandbox.About{
+			InvocationID: row.ID, Attempt: row.Attempt, MaxAttempts: job.MaxAttempts,
+			Function: row.FunctionName, Version: row.Version, Trigger: string(row.Trigger),
+		},
 	})
 	if errors.Is(context.Cause(ctx), errStopped) && err != nil {
 		if out.Duration == 0 {

@@ -2,37 +2,155 @@ package jobs
 
 import (
 	"context"
+	"errors"
+	"sync"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/sandbox"
 	"github.com/runnelhq/runnel/sandbox/compile"
+	"github.com/runnelhq/runnel/sandbox/js"
 	"github.com/runnelhq/runnel/sql"
 )
+
+// kindJavaScript is the kind of a version that was made of a script. What it runs as
+// is a reactor.
+const kindJavaScript = "javascript"
+
+// maxBuilds is how many scripts are evaluated at a time: each may take a processor
+// for seconds, and some hundred MB.
+const maxBuilds = 2
 
 // Deployer makes versions of modules that the sandbox would run.
 type Deployer struct {
 	db       *sql.DB
 	compiler *compile.Compiler // nil: modules are compiled when they are first called
+	command  []string          // starts this program again, to translate scripts; nil: they are translated here
+	builds   chan struct{}
+
+	mu      sync.Mutex
+	sandbox *sandbox.Runtime // guarded by mu; where scripts are evaluated, made for the first
+	closed  bool             // guarded by mu
 }
 
-// NewDeployer returns a Deployer that stores into db.
-func NewDeployer(db *sql.DB) *Deployer { return &Deployer{db: db} }
+// NewDeployer returns a Deployer that stores into db. Close it.
+func NewDeployer(db *sql.DB) *Deployer {
+	return &Deployer{db: db, builds: make(chan struct{}, maxBuilds)}
+}
 
 // Precompile has c compile every module before it is stored, so that one that
 // cannot be compiled within the limits is refused at once, and workers that share
 // c's store find the code there. Call it before the first Deploy.
 func (d *Deployer) Precompile(c *compile.Compiler) { d.compiler = c }
 
+// Apart has scripts translated in a process of their own, which command starts: this
+// program, whose main begins with js.IsChild. Without it they are translated here,
+// where a source that nests deeply ends the process: for tests and for sources that
+// are trusted. Call it before the first Deploy.
+func (d *Deployer) Apart(command []string) { d.command = command }
+
+// Close ends what is being deployed. Closing twice is a no-op.
+func (d *Deployer) Close() error {
+	d.mu.Lock()
+	rt := d.sandbox
+	d.sandbox, d.closed = nil, true
+	d.mu.Unlock()
+	if rt == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return rt.Close(ctx)
+}
+
 // Deploy checks d.Wasm and d.Config and makes a new version, and the function
 // too when the name is new (created). d.Hash and d.Kind are filled in here: the
 // hash stored is the hash of the bytes that were checked.
 func (d *Deployer) Deploy(ctx context.Context, dep sql.Deploy) (fn runnel.Function, created bool, err error) {
+	if err := checkDeploy(dep); err != nil {
+		return runnel.Function{}, false, err
+	}
+	return d.store(ctx, dep, "")
+}
+
+// DeploySnapshot is Deploy for a reactor that is initialised now, so that each call
+// begins where _initialize has ended. What it takes for random then, such as the seeds
+// of hash tables, is the same in every call.
+func (d *Deployer) DeploySnapshot(ctx context.Context, dep sql.Deploy) (fn runnel.Function, created bool, err error) {
+	if err := checkDeploy(dep); err != nil {
+		return runnel.Function{}, false, err
+	}
+	info, err := sandbox.Check(ctx, dep.Wasm)
+	if err != nil {
+		return runnel.Function{}, false, err
+	}
+	if info.Kind != sandbox.Reactor {
+		return runnel.Function{}, false, runnel.Errorf(runnel.CodeInvalidModule, "a snapshot is taken of a reactor, which exports _initialize, runnel_alloc and handler, and this module is a command: deploy it without a snapshot")
+	}
+	done, err := d.build(ctx)
+	if err != nil {
+		return runnel.Function{}, false, err
+	}
+	defer done()
+	rt, err := d.runtime()
+	if err != nil {
+		return runnel.Function{}, false, err
+	}
+	if dep.Wasm, _, err = rt.Snapshot(ctx, sandbox.Snapshot{Wasm: dep.Wasm}); err != nil {
+		return runnel.Function{}, false, err
+	}
+	return d.store(ctx, dep, "")
+}
+
+// build waits until something may be evaluated.
+func (d *Deployer) build(ctx context.Context) (done func(), err error) {
+	select {
+	case d.builds <- struct{}{}:
+		return func() { <-d.builds }, nil
+	case <-ctx.Done():
+		return nil, runnel.Errorf(runnel.CodeUnavailable, "other functions are being deployed: try again").Because(context.Cause(ctx))
+	}
+}
+
+// DeployScript is Deploy for JavaScript or TypeScript: the module is made of the
+// source here. The file's name says what language it is in.
+func (d *Deployer) DeployScript(ctx context.Context, dep sql.Deploy, file string, source []byte) (fn runnel.Function, created bool, err error) {
+	if err := checkDeploy(dep); err != nil {
+		return runnel.Function{}, false, err
+	}
+	done, err := d.build(ctx)
+	if err != nil {
+		return runnel.Function{}, false, err
+	}
+	defer done()
+	script, err := d.translate(ctx, file, source)
+	if err != nil {
+		return runnel.Function{}, false, err
+	}
+	rt, err := d.runtime()
+	if err != nil {
+		return runnel.Function{}, false, err
+	}
+	if dep.Wasm, _, err = js.Build(ctx, rt, script); err != nil {
+		return runnel.Function{}, false, err
+	}
+	return d.store(ctx, dep, kindJavaScript)
+}
+
+func (d *Deployer) translate(ctx context.Context, file string, source []byte) (js.Script, error) {
+	if d.command == nil {
+		return js.Translate(file, source)
+	}
+	return js.TranslateApart(ctx, d.command, file, source)
+}
+
+func checkDeploy(dep sql.Deploy) error {
 	if err := runnel.CheckName(dep.Name); err != nil {
-		return runnel.Function{}, false, err
+		return err
 	}
-	if err := dep.Config.Check(); err != nil {
-		return runnel.Function{}, false, err
-	}
+	return dep.Config.Check()
+}
+
+func (d *Deployer) store(ctx context.Context, dep sql.Deploy, kind string) (fn runnel.Function, created bool, err error) {
 	info, err := sandbox.Check(ctx, dep.Wasm)
 	if err != nil {
 		return runnel.Function{}, false, err
@@ -42,6 +160,25 @@ func (d *Deployer) Deploy(ctx context.Context, dep sql.Deploy) (fn runnel.Functi
 			return runnel.Function{}, false, err
 		}
 	}
-	dep.Hash, dep.Kind = info.Hash, string(info.Kind)
+	if dep.Hash, dep.Kind = info.Hash, string(info.Kind); kind != "" {
+		dep.Kind = kind
+	}
 	return d.db.Deploy(ctx, dep)
+}
+
+// runtime returns where scripts are evaluated.
+func (d *Deployer) runtime() (*sandbox.Runtime, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, runnel.Errorf(runnel.CodeUnavailable, "the server is shutting down: try again").Because(errors.New("deployer closed"))
+	}
+	if d.sandbox == nil {
+		rt, err := sandbox.New(context.Background(), sandbox.Config{Compiler: d.compiler, Ask: js.Ask, Trace: js.Trace})
+		if err != nil {
+			return nil, runnel.Errorf(runnel.CodeInternal, "scripts cannot be evaluated on this server: deploy from another, or send a WebAssembly module").Because(err)
+		}
+		d.sandbox = rt
+	}
+	return d.sandbox, nil
 }

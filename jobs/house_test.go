@@ -15,6 +15,7 @@ import (
 	"github.com/runnelhq/runnel/internal/pgtest"
 	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sandbox"
+	"github.com/runnelhq/runnel/sandbox/js"
 	"github.com/runnelhq/runnel/sql"
 )
 
@@ -37,6 +38,11 @@ func newHouse(t *testing.T) *house {
 	h.invoker.Start(t.Context())
 	t.Cleanup(h.invoker.Stop)
 	h.deploy = jobs.NewDeployer(h.db)
+	t.Cleanup(func() {
+		if err := h.deploy.Close(); err != nil {
+			t.Errorf("close deployer: %v", err)
+		}
+	})
 	return h
 }
 
@@ -59,7 +65,7 @@ func quiet(t *testing.T) *slog.Logger {
 // test stops it first.
 func (h *house) worker(id string, concurrency int) *jobs.Worker {
 	h.t.Helper()
-	rt, err := sandbox.New(h.t.Context(), sandbox.Config{})
+	rt, err := sandbox.New(h.t.Context(), sandbox.Config{Ask: js.Ask, Trace: js.Trace})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -95,6 +101,16 @@ func (h *house) function(name string, wasm []byte, cfg string) runnel.Function {
 		}
 	}
 	fn, _, err := h.deploy.Deploy(h.t.Context(), sql.Deploy{Name: name, Wasm: wasm, Config: c})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return fn
+}
+
+// script deploys source.
+func (h *house) script(name, file, source string) runnel.Function {
+	h.t.Helper()
+	fn, _, err := h.deploy.DeployScript(h.t.Context(), sql.Deploy{Name: name}, file, []byte(source))
 	if err != nil {
 		h.t.Fatal(err)
 	}

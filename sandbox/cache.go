@@ -40,6 +40,8 @@ type core struct {
 	shape     shape
 	memoryMin uint32
 	size      int64
+
+	writesTables bool
 }
 
 // How long, and for how many modules, the cache remembers that one is invalid. It
@@ -337,7 +339,7 @@ func (c *cache) core(key [sha256.Size]byte, build func() (*core, error)) (*core,
 			delete(c.cores, key)
 		} else {
 			shared.compiled, shared.runtime, shared.shape = built.compiled, built.runtime, built.shape
-			shared.memoryMin, shared.size = built.memoryMin, built.size
+			shared.memoryMin, shared.size, shared.writesTables = built.memoryMin, built.size, built.writesTables
 			c.bytes += shared.size
 		}
 		close(shared.ready)

@@ -85,7 +85,7 @@ func TestFUNC_F1_MemoryIsBackHoweverACallEnds(t *testing.T) {
 func TestFUNC_F3_FreeingTwiceIsANoOp(t *testing.T) {
 	t.Parallel()
 	r := newRuntime(t, Config{})
-	m := newMemory(1<<20, nil, &r.mapped)
+	m := newMemory(1<<20, nil, &r.memories, &r.mapped)
 	m.Allocate(pageSize, 65536*pageSize)
 	if b := m.Reallocate(pageSize); len(b) != pageSize {
 		t.Fatalf("got %d bytes", len(b))

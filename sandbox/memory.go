@@ -21,6 +21,7 @@ const pageSize = 64 << 10
 type memory struct {
 	limit    int64
 	image    *image.Image  // what it holds at the start; nil: nothing
+	pool     *pool         // where memory with an image comes from
 	mapped   *atomic.Int64 // of the Runtime: bytes reserved by live instances
 	reserved []byte        // the whole reservation
 	bytes    []byte        // the part the guest has; nil before Reallocate and after Free
@@ -29,8 +30,8 @@ type memory struct {
 	freed    atomic.Bool
 }
 
-func newMemory(limit int64, img *image.Image, mapped *atomic.Int64) *memory {
-	return &memory{limit: limit - limit%pageSize, image: img, mapped: mapped}
+func newMemory(limit int64, img *image.Image, p *pool, mapped *atomic.Int64) *memory {
+	return &memory{limit: limit - limit%pageSize, image: img, pool: p, mapped: mapped}
 }
 
 // Allocate reserves the address space. wazero calls it once per instance, and
@@ -38,7 +39,13 @@ func newMemory(limit int64, img *image.Image, mapped *atomic.Int64) *memory {
 func (m *memory) Allocate(_, maximum uint64) experimental.LinearMemory {
 	size := min(maximum, uint64(m.limit))
 	if size > 0 {
-		b, err := reserve(int(size))
+		var b []byte
+		var err error
+		if m.image != nil {
+			b, err = m.pool.take(int64(size), m.image)
+		} else {
+			b, err = reserve(int(size))
+		}
 		if err != nil {
 			panic(runnel.Errorf(runnel.CodeUnavailable, "the worker has no address space for another instance: try again later, or lower RUNNEL_WORKERS").Because(err))
 		}
@@ -58,7 +65,6 @@ func (m *memory) Reallocate(size uint64) []byte {
 	if m.bytes == nil && m.image != nil {
 		// The core's own memory starts empty: wazero takes what it is given.
 		size = max(size, uint64(m.image.Pages)*pageSize)
-		defer func() { m.image.Restore(m.bytes) }()
 	}
 	total := size
 	if m.beside != nil {
@@ -83,8 +89,12 @@ func (m *memory) Free() {
 	b, used := m.reserved, m.bytes
 	m.reserved, m.bytes = nil, nil
 	if b != nil {
-		giveBack(used)
-		release(b)
+		if m.image != nil {
+			m.pool.put(b, int(m.peak))
+		} else {
+			giveBack(used)
+			release(b)
+		}
 		m.mapped.Add(-int64(len(b)))
 	}
 }

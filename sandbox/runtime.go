@@ -98,6 +98,7 @@ type Runtime struct {
 	observer Observer
 	ask      Ask
 	trace    func([]byte) func(string) string
+	memories pool
 	mapped   atomic.Int64 // bytes of address space of live instances
 
 	mu      sync.Mutex
@@ -165,6 +166,7 @@ func (r *Runtime) engines() []wazero.Runtime {
 // release frees everything. No instance is left.
 func (r *Runtime) release() {
 	ctx := context.Background()
+	r.memories.close()
 	for _, engine := range r.engines() {
 		_ = engine.Close(ctx) // it frees instances, of which there are none, and code
 	}
@@ -278,7 +280,7 @@ func (r *Runtime) newInvocation(ctx context.Context, call Call, m *module) *invo
 	inv := &invocation{
 		caller: ctx, closing: r.closing, call: call, ask: r.ask, trace: m.trace,
 		started: now, deadline: now.Add(call.Timeout),
-		memory:  newMemory(call.Memory, m.image, &r.mapped),
+		memory:  newMemory(call.Memory, m.image, &r.memories, &r.mapped),
 		stdin:   call.Event,
 		command: m.kind == Command,
 	}
@@ -332,7 +334,8 @@ func (r *Runtime) compileCore(ctx context.Context, p taken, free func()) (*core,
 	}
 	c := &core{
 		shape: shape, memoryMin: prepared.MemoryMin, runtime: r.wazero,
-		size: int64(len(prepared.Wasm))*nativeFactor + moduleOverhead,
+		size:         int64(len(prepared.Wasm))*nativeFactor + moduleOverhead,
+		writesTables: prepared.WritesTables,
 	}
 	if r.loader != nil && len(prepared.Wasm) > smallModule {
 		free() // the Compiler has slots of its own

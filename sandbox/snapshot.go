@@ -25,6 +25,9 @@ type Snapshot struct {
 	Map     []byte // kept with the module as its source map; nil for none
 	Timeout time.Duration
 	Memory  int64
+	// Again says that _initialize may be called again and then does nothing, so that
+	// it stays; otherwise the new module has none.
+	Again bool
 	// Clean may set to zero what a new instance does not need of the memory.
 	Clean func(memory []byte)
 }
@@ -47,6 +50,9 @@ func (r *Runtime) Snapshot(ctx context.Context, s Snapshot) (wasm []byte, out Ou
 	}
 	defer done()
 
+	if m.core.writesTables {
+		return nil, out, runnel.Errorf(runnel.CodeInvalidModule, "the module can change its tables of functions, which a snapshot does not keep: deploy it without a snapshot")
+	}
 	inv := r.newInvocation(ctx, Call{Timeout: s.Timeout, Memory: s.Memory, boot: s.Boot, source: s.Source}, m)
 	inv.building = true
 	if r.trace != nil && s.Map != nil {
@@ -75,7 +81,11 @@ func (r *Runtime) Snapshot(ctx context.Context, s Snapshot) (wasm []byte, out Ou
 		if s.Map != nil {
 			custom = append(custom, image.CustomSection(sourceMapSection, s.Map))
 		}
-		if wasm, err = image.Join(s.Wasm, image.New(memory), values, custom...); err != nil {
+		without := reactorInit
+		if s.Again {
+			without = ""
+		}
+		if wasm, err = image.Join(s.Wasm, image.New(memory), values, without, custom...); err != nil {
 			return invalidModule(err)
 		}
 		return nil

@@ -16,7 +16,23 @@ import (
 
 // maxDepth bounds a guest's native stack in bytes. wazero keeps that stack on the
 // Go heap, outside of the memory limit, and would let it grow to 84 MB.
-const maxDepth = 1 << 20
+//
+// A guest that watches over a stack of its own, in its memory, is given more: an
+// interpreter's frames are large (QuickJS's take 7 KB for each call in JavaScript),
+// and a recursion that is too deep should end as an error of its language, at the end
+// of its own stack. That is an eighth of its memory limit at most, so that the limit
+// still says what a guest can take, about.
+const (
+	maxDepth        = 1 << 20
+	maxDepthWatched = 16 << 20
+)
+
+func (inv *invocation) maxDepth() uintptr {
+	if inv.overflow != nil {
+		return uintptr(min(max(maxDepth, inv.memory.limit/8), maxDepthWatched))
+	}
+	return maxDepth
+}
 
 // stackProbe reads how deep a guest is on its native stack: the distance from the
 // top of the stack, a private field of wazero's call engine, to the arguments of
@@ -38,7 +54,7 @@ func (s stackProbe) depth(ctx context.Context, stack []uint64) uintptr {
 }
 
 func stackOverflow() *runnel.Error {
-	return runnel.Errorf(runnel.CodeStackOverflow, "the function's call stack is deeper than %s: look for a recursion that does not end", byteSize(maxDepth))
+	return runnel.Errorf(runnel.CodeStackOverflow, "the function's call stack is deeper than it may be: look for a recursion that does not end")
 }
 
 // recursion is a module that calls itself as often as its parameter says, then

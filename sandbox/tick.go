@@ -83,7 +83,7 @@ func (s stackProbe) tick(ctx context.Context, stack []uint64) {
 	inv := invocationOf(ctx)
 	now := time.Now()
 	inv.checkAt(now)
-	if inv.depth = s.depth(ctx, stack); inv.depth > maxDepth {
+	if inv.depth = s.depth(ctx, stack); inv.depth > inv.maxDepth() {
 		panic(stackOverflow())
 	}
 	stack[0] = uint64(uint32(inv.fuel.settle(int32(uint32(stack[0])), now)))

@@ -15,7 +15,7 @@ type Deploy struct {
 	Name       string
 	Wasm       []byte
 	Hash       string // hex sha256 of Wasm
-	Kind       string // a sandbox.Kind
+	Kind       string // a sandbox.Kind, or "javascript"
 	Config     runnel.Config
 	CreateOnly bool // an existing name is refused with CodeAlreadyExists
 }

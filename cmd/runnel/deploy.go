@@ -29,14 +29,18 @@ func (t *tool) deployCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "deploy FILE|DIR",
-		Short: "Deploy a WebAssembly module or a function's folder",
-		Long: `Deploy a WebAssembly module or a function's folder.
+		Short: "Deploy a script, a WebAssembly module or a function's folder",
+		Long: `Deploy a script, a WebAssembly module or a function's folder.
+
+A TypeScript or JavaScript file is bundled with what it imports, from its folder
+and the node_modules there; its types are checked where a TypeScript compiler and
+a tsconfig.json are installed.
 
 A folder's runnel.json gives the name and the configuration; a Go main package
-in it is compiled for WASI. For a FILE, the runnel.json beside it counts. Flags
+in it is compiled for WASI, and index.ts or index.js is bundled. For a FILE, the runnel.json beside it counts. Flags
 win over runnel.json. What neither says keeps its value, or gets its default on
 the first deploy.`,
-		Example: "  runnel deploy examples/price-order\n  runnel deploy build/resize.wasm --name resize --timeout 2s --env QUALITY=80",
+		Example: "  runnel deploy hello.ts\n  runnel deploy examples/price-order\n  runnel deploy build/resize.wasm --name resize --timeout 2s --env QUALITY=80",
 		Args:    exactly("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient()
@@ -98,7 +102,7 @@ the first deploy.`,
 				return err
 			}
 			t.warn(fn)
-			fmt.Fprintf(t.out, "%s is deployed as version %d (sha256 %.12s, %d bytes).\n", fn.Name, fn.Version, fn.WasmHash, len(d.wasm))
+			fmt.Fprintf(t.out, "%s is deployed as version %d (sha256 %.12s, %d bytes sent).\n", fn.Name, fn.Version, fn.WasmHash, len(d.wasm))
 			return nil
 		},
 	}
@@ -121,7 +125,7 @@ the first deploy.`,
 func folderOf(path string) (*folder, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s: give a .wasm file or a function's folder", path)
+		return nil, fmt.Errorf("there is no %s: give a .ts, .js or .wasm file, or a function's folder", path)
 	}
 	if err != nil {
 		return nil, err

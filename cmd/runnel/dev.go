@@ -322,7 +322,7 @@ func (d *dev) deploy(ctx context.Context, w *watcher, dir string) (*folder, erro
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(built.wasm)
+	sum := sha256.Sum256(built.wasm) // of a script it is not the module's, so that a script is deployed again
 	var fn function
 	what := "is unchanged"
 	if current != nil && current.WasmHash == hex.EncodeToString(sum[:]) {

@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/runnelhq/runnel/sandbox/js"
 )
 
 const folderFile = "runnel.json"
@@ -39,7 +41,7 @@ type deployment struct {
 	name   string
 	config map[string]json.RawMessage
 	file   string // where wasm came from, for messages
-	wasm   []byte
+	wasm   []byte // or a bundled script
 }
 
 // metadata is the configuration with the name in it.
@@ -107,7 +109,8 @@ func (f *folder) build(ctx context.Context, progress io.Writer) error {
 }
 
 // load gets the module: "module", else the folder's Go package, compiled outside
-// of the folder, else its only .wasm file. What the compiler says goes to progress.
+// of the folder, else its only .wasm file, else its script, bundled with what it
+// imports. What the compiler says goes to progress.
 func (f *folder) load(ctx context.Context, progress io.Writer) (deployment, error) {
 	d := deployment{name: f.Name, config: f.Config}
 	var err error
@@ -127,10 +130,20 @@ func (f *folder) load(ctx context.Context, progress io.Writer) (deployment, erro
 		case len(modules) == 1:
 			d.file = modules[0]
 		case len(modules) == 0:
-			return d, fmt.Errorf("%s has neither a .wasm file nor Go source: compile the function to WebAssembly, or say how in %s (\"build\", \"module\")", f.dir, folderFile)
+			if d.file, err = findEntry(f.dir); err != nil {
+				return d, err
+			}
+			if d.file == "" {
+				return d, fmt.Errorf("%s has neither a .wasm file nor Go, TypeScript or JavaScript source: compile the function to WebAssembly, or say how in %s (\"build\", \"module\")", f.dir, folderFile)
+			}
 		default:
 			return d, fmt.Errorf("%s has %d .wasm files: name one in %s (\"module\")", f.dir, len(modules), folderFile)
 		}
+	}
+	if js.IsSource(d.file) {
+		d.wasm, err = bundle(ctx, d.file, progress)
+		d.file = strings.TrimSuffix(d.file, filepath.Ext(d.file)) + ".js"
+		return d, err
 	}
 	d.wasm, err = os.ReadFile(d.file)
 	return d, err

@@ -15,11 +15,15 @@ import (
 
 	"github.com/runnelhq/runnel/internal/process"
 	"github.com/runnelhq/runnel/sandbox/compile"
+	"github.com/runnelhq/runnel/sandbox/js"
 )
 
 func main() {
 	if compile.IsChild() {
 		os.Exit(compile.Child())
+	}
+	if js.IsChild() {
+		os.Exit(js.Child())
 	}
 	os.Exit(run(process.Signals(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }

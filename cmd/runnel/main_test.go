@@ -12,11 +12,15 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/runnelhq/runnel/sandbox/compile"
+	"github.com/runnelhq/runnel/sandbox/js"
 )
 
 func TestMain(m *testing.M) {
 	if compile.IsChild() {
 		os.Exit(compile.Child())
+	}
+	if js.IsChild() {
+		os.Exit(js.Child())
 	}
 	goleak.VerifyTestMain(m)
 }

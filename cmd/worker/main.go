@@ -10,11 +10,15 @@ import (
 	"github.com/runnelhq/runnel/internal/process"
 	"github.com/runnelhq/runnel/internal/settings"
 	"github.com/runnelhq/runnel/sandbox/compile"
+	"github.com/runnelhq/runnel/sandbox/js"
 )
 
 func main() {
 	if compile.IsChild() {
 		os.Exit(compile.Child())
+	}
+	if js.IsChild() {
+		os.Exit(js.Child())
 	}
 	if err := run(process.Signals()); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -26,6 +26,7 @@ import (
 	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sandbox"
 	"github.com/runnelhq/runnel/sandbox/compile"
+	"github.com/runnelhq/runnel/sandbox/js"
 	"github.com/runnelhq/runnel/sql"
 )
 
@@ -133,6 +134,12 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 		defer compiler.Close()
 		deployer.Precompile(compiler)
 	}
+	defer deployer.Close()
+	self, err := compile.Self()
+	if err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	deployer.Apart(self)
 	invoker := jobs.NewInvoker(db, p.log, p.metrics)
 	keys, err := p.keys()
 	if err != nil {
@@ -189,7 +196,7 @@ func (p *Process) Work(ctx context.Context) error {
 	if compiler != nil {
 		defer compiler.Close()
 	}
-	rt, err := sandbox.New(ctx, sandbox.Config{Observer: p.metrics, Compiler: compiler})
+	rt, err := sandbox.New(ctx, sandbox.Config{Observer: p.metrics, Compiler: compiler, Ask: js.Ask, Trace: js.Trace})
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}

@@ -2,6 +2,8 @@ package image
 
 import (
 	"bytes"
+	"errors"
+	"iter"
 	"slices"
 )
 
@@ -20,6 +22,18 @@ type Image struct {
 
 // Bytes is how much of the memory is not zero, about: what Restore copies.
 func (m *Image) Bytes() int { return m.size }
+
+// Runs are the stretches of the image that are not zero, with their addresses, in
+// order. Their bytes must not be changed.
+func (m *Image) Runs() iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		for _, r := range m.runs {
+			if !yield(r.at, r.data) {
+				return
+			}
+		}
+	}
+}
 
 // Restore writes the image into memory that is zero.
 func (m *Image) Restore(memory []byte) {
@@ -153,8 +167,9 @@ func Split(wasm []byte) (core []byte, img *Image, ok bool) {
 
 // Join is the inverse of Split for a module whose data is not used by name: it
 // replaces the memory and the data of a module and the start values of its globals,
-// and adds custom sections at the end. The module must define a memory.
-func Join(wasm []byte, img *Image, globals []Value, custom ...Section) ([]byte, error) {
+// leaves out the export without, if any, and adds custom sections at the end. The
+// module must define a memory.
+func Join(wasm []byte, img *Image, globals []Value, without string, custom ...Section) ([]byte, error) {
 	sections, err := Sections(wasm)
 	if err != nil {
 		return nil, err
@@ -168,6 +183,8 @@ func Join(wasm []byte, img *Image, globals []Value, custom ...Section) ([]byte, 
 			r := Reader{B: s.Body}
 			_, flags, _ := r.U32(), r.Byte(), r.U32()
 			s.Body = append(AppendU32([]byte{1, flags}, uint32(img.Pages)), r.B...)
+		case Export:
+			s.Body = dropExport(s.Body, without)
 		case Global:
 			if globals != nil {
 				if s.Body, err = setGlobals(s.Body, globals); err != nil {
@@ -177,6 +194,33 @@ func Join(wasm []byte, img *Image, globals []Value, custom ...Section) ([]byte, 
 		}
 		out = append(out, s)
 	}
+	if slices.ContainsFunc(out, func(s Section) bool { return s.ID == Start }) {
+		return nil, errStart
+	}
 	out = append(out, Section{Data, img.data()})
 	return Encode(append(out, slices.Clip(custom)...)), nil
+}
+
+var errStart = errors.New("image: a module with a start function would run it again")
+
+// dropExport removes the export of a name from an export section.
+func dropExport(section []byte, name string) []byte {
+	r := Reader{B: section}
+	n := r.U32()
+	var kept []byte
+	count := uint32(0)
+	for range n {
+		before := r.B
+		this := string(r.Bytes(r.U32()))
+		r.Byte()
+		r.U32()
+		if r.Bad {
+			return section // somebody else refuses it
+		}
+		if this != name {
+			kept = append(kept, before[:len(before)-len(r.B)]...)
+			count++
+		}
+	}
+	return append(AppendU32(nil, count), kept...)
 }

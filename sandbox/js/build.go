@@ -14,10 +14,10 @@ const (
 	buildMemory  = 128 << 20
 )
 
-// Build evaluates a script, an ES module without imports, and returns the module
-// that runs its handler, and what it logged. sourceMap may be nil. The script is
-// evaluated in rt, under limits; the errors are those of sandbox.Runtime.Snapshot.
-func Build(ctx context.Context, rt *sandbox.Runtime, script, sourceMap []byte) (wasm []byte, out sandbox.Outcome, err error) {
+// Build evaluates a script and returns the module that runs its handler, and what it
+// logged. The script is evaluated in rt, under limits; the errors are those of
+// sandbox.Runtime.Snapshot.
+func Build(ctx context.Context, rt *sandbox.Runtime, script Script) (wasm []byte, out sandbox.Outcome, err error) {
 	engine, err := Engine()
 	if err != nil {
 		return nil, out, err
@@ -27,7 +27,7 @@ func Build(ctx context.Context, rt *sandbox.Runtime, script, sourceMap []byte) (
 		return nil, out, err
 	}
 	return rt.Snapshot(ctx, sandbox.Snapshot{
-		Wasm: engine, Boot: boot, Source: script, Map: sourceMap,
+		Wasm: engine, Boot: boot, Source: script.Code, Map: script.Map, Again: true,
 		Timeout: buildTimeout, Memory: buildMemory,
 		Clean: func(memory []byte) { clear(memory[hardLimit-hardZone : newHeap]) }, // the stack, which is empty
 	})

@@ -20,13 +20,15 @@ const (
 
 // What port_call is asked for; sandbox/port.go has the other side.
 const (
-	portNumber = 0 // run the call, answer with a number
-	portText   = 1 // ... with text
-	portBytes  = 2 // ... with bytes
-	portWait   = 3 // wait for an answer to settle; 0: the invocation is over
-	portBoot   = 4 // the script that the engine starts with, as text
-	portThrown = 5 // the engine threw where nothing catches; the text was put
-	portDrop   = 6 // forget what was put
+	portNumber    = 0 // run the call, answer with a number
+	portText      = 1 // ... with text
+	portBytes     = 2 // ... with bytes
+	portWait      = 3 // wait for an answer to settle; 0: the invocation is over
+	portBoot      = 4 // the script that the engine starts with, as text
+	portThrown    = 5 // the engine threw where nothing catches; the text was put
+	portDrop      = 6 // forget what was put
+	portThreshold = 7 // bytes of objects at which to collect garbage
+	portStack     = 8 // bytes of stack that functions of JavaScript may use
 )
 
 // Kinds of what port_put is given.
@@ -40,6 +42,13 @@ const (
 	evalGlobal      = 0
 	evalModule      = 1
 	evalCompileOnly = 1 << 5
+)
+
+// Flags of JS_WriteObject and JS_ReadObject.
+const (
+	writeBytecode    = 1 << 0
+	writeStripSource = 1 << 4
+	readBytecode     = 1 << 0
 )
 
 const functionGenericMagic = 1 // JS_CFUNC_generic_magic
@@ -61,8 +70,18 @@ func (l *linker) initialize() []byte {
 	c.i32(1).op(opI32Add).call("malloc").tee(p).op(opI32Eqz).block(opIf).op(opUnreachable, opEnd)
 	c.get(p).get(n).call("result_read").op(opDrop)
 	c.get(p).get(n).op(opI32Add).i32(0).store(opI32Store8, 0)
-	c.cell(opI32Load, l.cells+cellContext).get(p).get(n).i32(l.cells + cellName).i32(evalGlobal).call("JS_Eval").set(f)
+	c.cell(opI32Load, l.cells+cellContext).get(p).get(n).i32(l.cells + cellName).i32(evalGlobal | evalCompileOnly).call("JS_Eval").set(f)
 	c.get(p).call("free")
+	l.thrown(c, f)
+	// Functions keep their source text, and those inside of others theirs again:
+	// writing the compiled script and reading it back leaves it out.
+	c.cell(opI32Load, l.cells+cellContext).i32(l.cells + cellScratch).get(f).i32(writeBytecode | writeStripSource).call("JS_WriteObject").tee(p)
+	c.op(opI32Eqz).block(opIf).call("glue_thrown").op(opEnd)
+	c.cell(opI32Load, l.cells+cellContext).get(f).call("JS_FreeValue")
+	c.cell(opI32Load, l.cells+cellContext).get(p).cell(opI32Load, l.cells+cellScratch).i32(readBytecode).call("JS_ReadObject").set(f)
+	c.cell(opI32Load, l.cells+cellContext).get(p).call("js_free")
+	l.thrown(c, f)
+	c.cell(opI32Load, l.cells+cellContext).get(f).call("JS_EvalFunction").set(f)
 	l.thrown(c, f)
 
 	c.getSP().i32(32).op(opI32Sub).tee(sp).setSP()
@@ -85,6 +104,7 @@ func (l *linker) initialize() []byte {
 	c.cell(opI32Load, l.cells+cellContext).get(r).call("JS_FreeValue")
 	c.cell(opI32Load, l.cells+cellContext).get(f).call("JS_FreeValue")
 	c.i64(undefined).call("glue_run")
+	c.cell(opI32Load, l.cells+cellRuntime).call("JS_RunGC") // what is left is the image
 	return c.body(4, 2)
 }
 
@@ -93,6 +113,8 @@ func (l *linker) initialize() []byte {
 func (l *linker) handler() []byte {
 	const ptr, size, v = 0, 1, 2
 	c := l.code()
+	c.cell(opI32Load, l.cells+cellRuntime).i32(portThreshold).i32(0).i32(0).call("port_call").call("JS_SetGCThreshold")
+	c.i32(newHeap).i32(portStack).i32(0).i32(0).call("port_call").op(opI32Sub).arg(opGlobalSet, stackLimit)
 	c.cell(opI32Load, l.cells+cellContext).i32(contextSeed).op(opI32Add).i32(8).call("random_get").op(opDrop)
 	c.cell(opI32Load, l.cells+cellContext).get(ptr).get(size).call("JS_NewStringLen").set(v)
 	c.get(ptr).call("free")

@@ -11,7 +11,7 @@ import (
 	"github.com/runnelhq/runnel/sandbox/image"
 )
 
-// The engine is QuickJS-NG as its authors compiled it for WASI, changed in four ways
+// The engine is QuickJS-NG as its authors compiled it for WASI, changed in five ways
 // by link, none of which moves the index of a function:
 //
 //   - its exports are those of a handler reactor, with the glue behind them
@@ -20,17 +20,23 @@ import (
 //     are past the end of it, which the WASI build leaves out: JavaScript that
 //     recurses too deep gets a RangeError, C that does ends the invocation
 //   - the heap begins after that stack
+//   - its calls through the table are calls of a function that branches on the index,
+//     one for each type, and there is no table: wazero fills a table anew for each
+//     instance, which took longer than all the rest of making one
 //
 // Everything link looks for was found in this version (v0.15.1) and is checked: a
 // QuickJS that differs is refused when the engine is built, in every test.
 const (
-	stackPointer = 0 // global index
-	oldHeap      = 174768
-	oldHeapEnd   = 196608
-	oldStackEnd  = 109232 // the lowest address of the old stack
-	contextSeed  = 288    // of the state of Math.random in a JSContext
+	stackPointer = 0 // global indices: its own,
+	overflowed   = 2 // set before a trap at the end of the stack,
+	stackLimit   = 3 // and the lowest stack pointer with which a function of JavaScript may begin
 
-	stackSize = 1 << 20
+	oldHeap     = 174768
+	oldHeapEnd  = 196608
+	oldStackEnd = 109232 // the lowest address of the old stack
+	contextSeed = 288    // of the state of Math.random in a JSContext
+
+	stackSize = 768 << 10
 	newHeap   = oldHeap + stackSize
 	newPages  = (newHeap + image.PageSize - 1) / image.PageSize
 
@@ -75,7 +81,9 @@ type linker struct {
 	typeOf    []uint32          // of all functions
 	imported  uint32
 	cells     int32
+	table     map[uint32]uint32 // function by table index
 
+	indirect                           int // calls through the table
 	bodies                             [][]byte
 	tableTrack, tableNative, tableLoad int32
 	err                                error
@@ -83,7 +91,9 @@ type linker struct {
 
 // Engine returns the engine as a module. It is the same for the same version of
 // Runnel.
-var Engine = sync.OnceValues(func() ([]byte, error) { return link(quickjs.QuickJSWASM) })
+var Engine = sync.OnceValues(func() ([]byte, error) { return link(quickJS()) })
+
+func quickJS() []byte { return quickjs.QuickJSWASM }
 
 func link(wasm []byte) ([]byte, error) {
 	sections, err := image.Sections(wasm)
@@ -201,8 +211,9 @@ func (l *linker) glue() {
 	if table.U32() != 1 || table.Byte() != 0x70 || table.Byte() != 1 {
 		l.fail("a table of another kind")
 	}
-	size := int32(table.U32())
-	l.tableNative, l.tableLoad, l.tableTrack = size, size+1, size+2
+	size := table.U32()
+	l.tableNative, l.tableLoad, l.tableTrack = int32(size), int32(size)+1, int32(size)+2
+	l.readTable(size)
 
 	l.add("glue_native", i32+i64+i32+i32+i32, i64)
 	l.add("glue_load", i32+i64+i32+i32+i32, i64)
@@ -211,6 +222,7 @@ func (l *linker) glue() {
 	l.add("glue_run", i64, "")
 	l.add("glue_initialize", "", "")
 	l.add("glue_handler", i32+i32, i64)
+	l.table[size], l.table[size+1], l.table[size+2] = l.function("glue_native"), l.function("glue_load"), l.function("glue_track")
 	l.bodies = [][]byte{l.native(), l.loadModule(), l.track(), l.thrownBody(), l.run(), l.initialize(), l.handler()}
 }
 
@@ -224,12 +236,13 @@ func (l *linker) exports() []byte {
 	add("_initialize", 0, l.function("glue_initialize"))
 	add("runnel_alloc", 0, l.function("malloc"))
 	add("handler", 0, l.function("glue_handler"))
-	add(overflowExport, 3, 2)
+	add(overflowExport, 3, overflowed)
 	return out
 }
 
 func (l *linker) write() []byte {
 	var out []image.Section
+	code := l.functionBodies(l.section(image.Code).Body) // it adds functions and types
 	for _, s := range l.sections {
 		switch s.ID {
 		case image.Custom:
@@ -241,19 +254,16 @@ func (l *linker) write() []byte {
 			for _, t := range l.typeOf[l.imported:] {
 				s.Body = image.AppendU32(s.Body, t)
 			}
-		case image.Table:
-			n := uint32(l.tableTrack) + 1
-			s.Body = image.AppendU32(image.AppendU32([]byte{1, 0x70, 1}, n), n)
+		case image.Table, image.Element:
+			continue
 		case image.Memory:
 			s.Body = image.AppendU32([]byte{1, 0}, newPages)
 		case image.Global:
 			s.Body = l.globals(s.Body)
 		case image.Export:
 			s.Body = l.exports()
-		case image.Element:
-			s.Body = l.elements(s.Body)
 		case image.Code:
-			s.Body = l.functionBodies(s.Body)
+			s.Body = code
 		case image.Data:
 			s.Body = l.data(s.Body)
 		}
@@ -288,21 +298,120 @@ func (l *linker) globals(body []byte) []byte {
 	if !ok {
 		l.fail("the stack pointer does not start at %d", oldHeap)
 	}
-	out := image.AppendS64([]byte{3, 0x7f, 1, opI32Const}, newHeap)
+	out := image.AppendS64([]byte{4, 0x7f, 1, opI32Const}, newHeap)
 	out = append(append(out, opEnd), rest...)
-	return append(out, 0x7f, 1, opI32Const, 0, opEnd) // the overflow flag
+	out = append(out, 0x7f, 1, opI32Const, 0, opEnd)
+	return append(image.AppendS64(append(out, 0x7f, 1, opI32Const), softLimit), opEnd)
 }
 
-func (l *linker) elements(body []byte) []byte {
-	r := image.Reader{B: body}
+// readTable reads what the table holds.
+func (l *linker) readTable(size uint32) {
+	l.table = map[uint32]uint32{}
+	r := image.Reader{B: l.section(image.Element).Body}
+	if r.U32() != 1 || r.U32() != 0 || r.Byte() != opI32Const {
+		l.fail("a table that is filled another way")
+		return
+	}
+	at := uint32(r.S64())
+	r.Byte()
 	n := r.U32()
-	out := append(image.AppendU32(nil, n+1), r.B...)
-	out = image.AppendS64(append(out, 0, opI32Const), int64(l.tableNative))
-	out = append(out, opEnd, 3)
-	for _, name := range []string{"glue_native", "glue_load", "glue_track"} {
-		out = image.AppendU32(out, l.function(name))
+	if r.Bad || uint64(at)+uint64(n) > uint64(size) {
+		l.fail("more elements than the table has")
+		return
+	}
+	for i := range n {
+		l.table[at+i] = r.U32()
+	}
+}
+
+// indirectCalls is how many calls go through the table.
+const indirectCalls = 1341
+
+// direct replaces the calls through the table. LLVM's linker writes them with type
+// and table in five bytes each.
+func (l *linker) direct(f []byte) []byte {
+	const size = 11
+	table := []byte{0x80, 0x80, 0x80, 0x80, 0x00}
+	var out []byte
+	for at := 0; at+size <= len(f); at++ {
+		in := f[at : at+size]
+		if in[0] != opCallIndirect || in[1] < 0x80 || in[2] < 0x80 || in[3] < 0x80 || in[4] < 0x80 || in[5] > 0x0f || !bytes.Equal(in[6:], table) {
+			continue
+		}
+		l.indirect++
+		r := image.Reader{B: in[1:]}
+		if out == nil {
+			out = bytes.Clone(f)
+		}
+		// The same length: a call, and what does nothing.
+		call := append([]byte{opCall}, padded(l.dispatcher(r.U32()))[1:]...)
+		copy(out[at:], append(call, opNop, opNop, opNop, opNop, opNop))
+		at += size - 1
+	}
+	if out == nil {
+		return f
 	}
 	return out
+}
+
+// dispatcher returns the function that calls the function of this type with the table
+// index that is its last argument. An index of another type traps, as it does in
+// call_indirect.
+func (l *linker) dispatcher(typ uint32) uint32 {
+	name := fmt.Sprintf("dispatch_%d", typ)
+	if i, ok := l.functions[name]; ok {
+		return i
+	}
+	params, results := l.typeNames(typ)
+	index := l.add(name, params+i32, results)
+	var targets []uint32 // table indices
+	for i, f := range l.table {
+		if l.typeOf[f] == typ {
+			targets = append(targets, i)
+		}
+	}
+	slices.Sort(targets)
+	c := l.code()
+	for range len(targets) + 1 {
+		c.block(opBlock)
+	}
+	n, last := uint32(len(targets)), uint32(0)
+	if n > 0 {
+		last = targets[n-1] + 1
+	}
+	c.get(uint32(len(params))).arg(opBrTable, last)
+	for i := range last {
+		depth, ok := slices.BinarySearch(targets, i)
+		if !ok {
+			depth = int(n)
+		}
+		c.out = image.AppendU32(c.out, uint32(depth))
+	}
+	c.out = image.AppendU32(c.out, n)
+	for _, t := range targets {
+		c.op(opEnd)
+		for p := range params {
+			c.get(uint32(p))
+		}
+		c.arg(opCall, l.table[t]).op(opReturn)
+	}
+	c.op(opEnd, opUnreachable)
+	l.bodies = append(l.bodies, c.body(0, 0))
+	return index
+}
+
+// typeNames returns the parameters and results of a type.
+func (l *linker) typeNames(typ uint32) (params, results string) {
+	r := image.Reader{B: l.section(image.Type).Body}
+	for i := range r.U32() {
+		r.Byte()
+		params, results = string(r.Bytes(r.U32())), string(r.Bytes(r.U32()))
+		if i == typ {
+			return params, results
+		}
+	}
+	l.fail("no type %d", typ)
+	return "", ""
 }
 
 // padded is a constant as the linker of LLVM writes addresses: in five bytes.
@@ -314,11 +423,11 @@ func padded(v uint32) []byte {
 func (l *linker) functionBodies(body []byte) []byte {
 	r := image.Reader{B: body}
 	n := r.U32()
-	out := image.AppendU32(nil, n+uint32(len(l.bodies)))
+	var out []byte
 	call := l.function("JS_CallInternal") - l.imported
 	heap, checks := 0, 0
 	for i := range n {
-		f := r.Bytes(r.U32())
+		f := l.direct(r.Bytes(r.U32()))
 		for _, c := range [][2]uint32{{oldHeap, newHeap}, {oldHeapEnd, newPages * image.PageSize}} {
 			heap += bytes.Count(f, padded(c[0]))
 			f = bytes.ReplaceAll(f, padded(c[0]), padded(c[1]))
@@ -334,13 +443,17 @@ func (l *linker) functionBodies(body []byte) []byte {
 	if heap < 10 || checks < 500 || r.Bad {
 		l.fail("%d addresses of the heap, %d functions with a stack frame", heap, checks)
 	}
+	if l.indirect != indirectCalls {
+		l.fail("%d calls through the table, not %d", l.indirect, indirectCalls)
+	}
 	for _, b := range l.bodies {
 		out = image.AppendBytes(out, b)
 	}
-	return out
+	return append(image.AppendU32(nil, n+uint32(len(l.bodies))), out...)
 }
 
-// lowest addresses that the stack pointer may have.
+// The lowest addresses that the stack pointer may have, in C and, before an invocation
+// says how much its memory limit allows for, in JavaScript.
 const (
 	hardLimit = oldStackEnd + cellSpace + hardZone
 	softLimit = hardLimit + softZone
@@ -351,7 +464,7 @@ const (
 // returns moves it up with "i32.add; global.set 0", which stays as it is.
 func (l *linker) guard(f []byte) ([]byte, int) {
 	set := []byte{opGlobalSet, 0x80, 0x80, 0x80, 0x80, 0x00}
-	check := l.code().getSP().i32(hardLimit).op(opI32LtU).block(opIf).i32(1).arg(opGlobalSet, 2).op(opUnreachable, opEnd)
+	check := l.code().getSP().i32(hardLimit).op(opI32LtS).block(opIf).i32(1).arg(opGlobalSet, overflowed).op(opUnreachable, opEnd)
 	var out []byte
 	checks := 0
 	for {
@@ -378,7 +491,7 @@ func (l *linker) javascriptGuard(f []byte) []byte {
 		r.Byte()
 	}
 	head := f[:len(f)-len(r.B)]
-	c := l.code().getSP().i32(softLimit).op(opI32LtU).block(opIf)
+	c := l.code().getSP().arg(opGlobalGet, stackLimit).op(opI32LtS).block(opIf)
 	c.get(0).i32(l.message()).i32(0).call("JS_ThrowRangeError").op(opReturn, opEnd)
 	return slices.Concat(head, c.out, r.B)
 }

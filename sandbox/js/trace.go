@@ -33,8 +33,9 @@ type segment struct{ column, source, line, sourceColumn int32 }
 
 var (
 	framePosition = regexp.MustCompile(regexp.QuoteMeta(ModuleName) + `:(\d{1,9})(?::(\d{1,9}))?`)
-	// engineFrame is a line of a stack that is the prelude's or the boot script's.
-	engineFrame = regexp.MustCompile(`(?m)^[ \t]+at (?:.*\()?` + engineName + `:\d+:\d+\)?(?:\n|$)`)
+	// engineFrame is a line of a stack that is the boot script's or the prelude's. What
+	// is compiled from a string in a script has the second name too.
+	engineFrame = regexp.MustCompile(`^[ \t]+at (?:.*\()?(?:(?:` + engineName + `|<input>):\d+:\d+\)?|` + engineName + ` \(native\))$`)
 )
 
 // Trace returns a function that maps the positions in a stack to those of the
@@ -43,7 +44,7 @@ var (
 func Trace(encoded []byte) func(text string) string {
 	m := parseMap(encoded)
 	return func(text string) string {
-		text = strings.TrimRight(engineFrame.ReplaceAllString(text, ""), "\n")
+		text = withoutEngine(text)
 		if m == nil || !strings.Contains(text, ModuleName) {
 			return text
 		}
@@ -65,6 +66,23 @@ func Trace(encoded []byte) func(text string) string {
 			return mapped
 		})
 	}
+}
+
+// withoutEngine leaves out the engine's frames, and the call that led from one of
+// them to the function.
+func withoutEngine(text string) string {
+	if !strings.Contains(text, engineName) && !strings.Contains(text, "<input>") {
+		return text
+	}
+	var kept []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if !engineFrame.MatchString(line) {
+			kept = append(kept, line)
+		} else if n := len(kept); n > 0 && strings.TrimSpace(kept[n-1]) == "at apply (native)" {
+			kept = kept[:n-1]
+		}
+	}
+	return strings.TrimRight(strings.Join(kept, "\n"), "\n")
 }
 
 // plainMap is the map of a script that is its own source: it only gives it a name.
@@ -119,7 +137,7 @@ func (m *sourceMap) find(line, column int) (source string, l, c int, ok bool) {
 		return "", 0, 0, false
 	}
 	s := segments[i]
-	if s.source < 0 || int(s.source) >= len(m.Sources) {
+	if s.line < 0 || s.sourceColumn < 0 || s.source < 0 || int(s.source) >= len(m.Sources) {
 		return "", 0, 0, false
 	}
 	return m.Sources[s.source], int(s.line) + 1, int(s.sourceColumn) + 1, true

@@ -54,6 +54,20 @@ func (in *instruction) bulk() (shift int32, ok bool) {
 	return 0, false
 }
 
+// writesTable tells whether an instruction changes a table, or the segments that
+// tables are filled from.
+func (in *instruction) writesTable() bool {
+	const tableSet, elemDrop = 0x26, 13
+	if in.op != opBulk {
+		return in.op == tableSet
+	}
+	switch in.sub {
+	case bulkTableInit, elemDrop, bulkTableCopy, bulkTableGrow, bulkTableFill:
+		return true
+	}
+	return false
+}
+
 // frameCost is charged per activation for the native stack frame, so that the
 // stack cannot grow far between two checks. A frame has at most one slot per
 // value: instructions, locals, and what is joined where control flow meets.

@@ -96,6 +96,9 @@ func (m *module) scan(f *function, typ FuncType, labels []label) []label {
 			break
 		}
 		f.ops++
+		if in.writesTable() {
+			m.result.WritesTables = true
+		}
 		if in.endsBlock() {
 			block++
 		}

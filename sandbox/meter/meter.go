@@ -103,7 +103,10 @@ type Module struct {
 	MemoryMin uint32 // pages of 64 KiB at instantiation
 	MemoryMax uint32 // declared maximum in pages, 65536 when there is none
 	HasStart  bool   // instantiation runs guest code
-	Functions int    // defined functions
+	// WritesTables tells whether the code has instructions that change a table, or
+	// exports or imports one, so that others can.
+	WritesTables bool
+	Functions    int // defined functions
 }
 
 // Export returns the export called name.

@@ -52,6 +52,7 @@ func (m *module) importSection() {
 			m.importedFuncs++
 			im.Type = m.typeOfFunc(m.importedFuncs - 1)
 		case 1:
+			m.result.WritesTables = true
 			out = append(out, m.refType())
 			out = m.copyLimits(out)
 		case 2:
@@ -197,6 +198,7 @@ func (m *module) exportSection() {
 			x = m.shifted(x)
 		case 1, 2:
 			x = m.u32()
+			m.result.WritesTables = m.result.WritesTables || kind == 1
 		case 3:
 			if x = m.u32(); x >= m.globals {
 				m.failAt(at, Malformed, "global %d does not exist", x)

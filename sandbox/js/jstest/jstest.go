@@ -30,7 +30,7 @@ var shared = sync.OnceValues(func() (*sandbox.Runtime, error) {
 // Build evaluates a script as a deploy does.
 func Build(t testing.TB, script string) (wasm []byte, out sandbox.Outcome, err error) {
 	t.Helper()
-	return js.Build(t.Context(), Runtime(t), []byte(script), nil)
+	return js.Build(t.Context(), Runtime(t), js.Script{Code: []byte(script), Map: []byte(`{"sources":["function.js"],"mappings":""}`)})
 }
 
 // Run evaluates a script and calls it once. The event is call.Event, null when it is
