@@ -13,7 +13,7 @@ import (
 // newTestBlocks returns blocks beside a memory of one page.
 func newTestBlocks(t testing.TB, limit int64) *blocks {
 	var mapped atomic.Int64
-	guest := newMemory(limit, nil, &mapped)
+	guest := newMemory(limit, nil, nil, &mapped)
 	guest.Allocate(0, math.MaxUint64)
 	guest.Reallocate(pageSize)
 	b := newBlocks(guest, &mapped)
