@@ -398,7 +398,12 @@ func TestFUNC_T2_QueuedRunsWaitForTheOneBefore(t *testing.T) {
 	if got := get[string](b, `SELECT count(*) || min(reason) FROM runnel.schedule_ticks WHERE outcome = 'skipped'`); got != "20overlap: 100 runs wait already" {
 		t.Errorf("skipped: %s", got)
 	}
-	// With the schedule gone nobody would start them.
+	// Nobody would start one whose tick is gone, or whose schedule is, and neither with
+	// the function.
+	b.exec(`DELETE FROM runnel.schedule_ticks WHERE job_id = (SELECT min(id) FROM runnel.river_job WHERE state = 'pending')`)
+	if n := get[int](b, `SELECT count(*) FROM runnel.river_job WHERE state = 'pending'`); n != 99 {
+		t.Errorf("%d wait after one's tick was deleted, want 99", n)
+	}
 	b.exec(`SELECT runnel.unschedule('s')`)
 	if got := get[string](b, `SELECT string_agg(state || ' ' || n, ', ' ORDER BY state) FROM (SELECT state, count(*) n FROM runnel.river_job GROUP BY 1) s`); got != "available 1, cancelled 101, completed 1, discarded 1" {
 		t.Errorf("after unschedule: %s", got)
