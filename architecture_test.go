@@ -3,6 +3,7 @@ package runnel_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -359,6 +360,20 @@ func TestInvariantsPageIsTrue(t *testing.T) {
 	for _, id := range invariants {
 		if !strings.Contains(string(page), "| FUNC-"+id+" |") {
 			t.Errorf("docs/INVARIANTS.md has no row for FUNC-%s", id)
+		}
+	}
+}
+
+// Two people who add a migration at once give it the same number.
+func TestMigrationsAreNumberedWithoutAGap(t *testing.T) {
+	files, err := filepath.Glob("sql/migration/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(files)
+	for i, file := range files {
+		if want := fmt.Sprintf("%03d_", i+1); !strings.HasPrefix(filepath.Base(file), want) {
+			t.Fatalf("%s: the next number is %s; rename it", file, want)
 		}
 	}
 }

@@ -26,10 +26,25 @@ func (s *Server) listSchedules(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, s.log, err)
 		return
 	}
-	if list == nil {
-		list = []sql.ScheduleInfo{}
+	out := make([]sql.ScheduleInfo, len(list))
+	for i, schedule := range list {
+		out[i] = withNext(schedule)
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"schedules": list})
+	writeJSON(w, http.StatusOK, map[string]any{"schedules": out})
+}
+
+// withNext adds the next run where no worker has computed it yet, within a second
+// of a change. It is for reading: what runs is decided by the database's clock.
+func withNext(s sql.ScheduleInfo) sql.ScheduleInfo {
+	if s.Enabled && s.NextRun == nil {
+		if next, err := jobs.ParseCron(s.Cron, s.Timezone); err == nil {
+			if at := next(time.Now()); !at.IsZero() {
+				at = at.UTC()
+				s.NextRun = &at
+			}
+		}
+	}
+	return s
 }
 
 // postSchedule makes a schedule (201), or changes the function's schedule of that
@@ -51,7 +66,7 @@ func (s *Server) postSchedule(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusCreated
 		w.Header().Set("Location", schedulePath(schedule))
 	}
-	writeJSON(w, status, schedule)
+	writeJSON(w, status, withNext(schedule))
 }
 
 func schedulePath(s sql.ScheduleInfo) string {
@@ -78,7 +93,7 @@ func (s *Server) getSchedule(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, s.log, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, schedule)
+	writeJSON(w, http.StatusOK, withNext(schedule))
 }
 
 // patchSchedule turns a schedule off and on: {"enabled": false}.
@@ -101,7 +116,7 @@ func (s *Server) patchSchedule(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.log.InfoContext(r.Context(), "schedule switched", "schedule", schedule.Name, "enabled", schedule.Enabled)
-	writeJSON(w, http.StatusOK, schedule)
+	writeJSON(w, http.StatusOK, withNext(schedule))
 }
 
 func (s *Server) deleteSchedule(w http.ResponseWriter, r *http.Request) {

@@ -42,7 +42,7 @@ func TestSchedulesOverHTTP(t *testing.T) {
 	if changed.ID != made.ID || changed.Cron != "@daily" || changed.Timezone != "UTC" || changed.Enabled {
 		t.Errorf("changed to %+v", changed)
 	}
-	if got := as[sql.ScheduleInfo](t, h.admin("PATCH", at, `{"enabled":true}`), http.StatusOK); !got.Enabled {
+	if got := as[sql.ScheduleInfo](t, h.admin("PATCH", at, `{"enabled":true}`), http.StatusOK); !got.Enabled || got.NextRun == nil || got.NextRun.Hour() != 0 {
 		t.Errorf("enabled: %+v", got)
 	}
 	if got := as[sql.ScheduleInfo](t, h.admin("PATCH", fmt.Sprintf("/admin/v1/schedules/%d", made.ID), `{"enabled":false}`), http.StatusOK); got.Enabled || got.NextRun != nil {

@@ -26,7 +26,7 @@ type ScheduleInfo struct {
 	CatchUp   string          `json:"catch_up"`
 	Overlap   string          `json:"overlap"`
 	Enabled   bool            `json:"enabled"`
-	NextRun   *time.Time      `json:"next_run"` // nil: disabled, never again, or about to be computed
+	NextRun   *time.Time      `json:"next_run"` // nil: disabled, never again, or not computed yet
 	Waiting   int             `json:"waiting"`  // runs that wait for the one before
 	Error     string          `json:"error,omitempty"`
 	CreatedAt time.Time       `json:"created_at"`

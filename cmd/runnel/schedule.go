@@ -302,7 +302,7 @@ func (t *tool) scheduleTicks() *cobra.Command {
 type notClean struct{ schedules int }
 
 func (e notClean) Error() string {
-	return fmt.Sprintf("not every match is accounted for exactly once, in %d schedules", e.schedules)
+	return fmt.Sprintf("not every match is accounted for exactly once; schedules that are not clean: %d", e.schedules)
 }
 
 func (t *tool) scheduleAudit() *cobra.Command {

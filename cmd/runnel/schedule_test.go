@@ -87,7 +87,7 @@ func TestScheduleAndTriggerCommands(t *testing.T) {
 	}
 	audits = clean + "," + gap
 	out, errs, code := command(t, "", "schedule", "audit")
-	if code != 1 || !strings.Contains(out, "NOT CLEAN") || !strings.Contains(out, "gappy: gap at 2026-01-01T10:00:00Z") || !strings.Contains(errs, "in 1 schedules") {
+	if code != 1 || !strings.Contains(out, "NOT CLEAN") || !strings.Contains(out, "gappy: gap at 2026-01-01T10:00:00Z") || !strings.Contains(errs, "not clean: 1") {
 		t.Errorf("audit with a gap: %d\n%s%s", code, out, errs)
 	}
 	out, _, code = command(t, "", "--json", "schedule", "audit")
