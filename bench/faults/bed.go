@@ -136,6 +136,9 @@ func (b *bed) connect(ctx context.Context, address string, n int32) (*pgxpool.Po
 		return nil, err
 	}
 	cfg.MaxConns = n
+	if b.bouncer != nil {
+		cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "faults"
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
@@ -149,15 +152,12 @@ func (b *bed) address() string {
 }
 
 // via has processes and applications connect to another host and port.
-func (b *bed) via(hostPort string, params ...string) error {
+func (b *bed) via(hostPort string) error {
 	u, err := url.Parse(b.url)
 	if err != nil {
 		return err
 	}
 	u.Host = hostPort
-	if len(params) > 0 {
-		u.RawQuery += "&" + strings.Join(params, "&")
-	}
 	b.through = u.String()
 	return nil
 }

@@ -112,7 +112,7 @@ ignore_startup_parameters = extra_float_digits
 		close(p.done)
 	}()
 	b.later(func() { _ = p.end(syscall.SIGKILL, 5*time.Second) })
-	if err := b.via(fmt.Sprintf("127.0.0.1:%d", port), "default_query_exec_mode=exec"); err != nil {
+	if err := b.via(fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
 		return err
 	}
 	pool, err := b.connect(ctx, b.through, 1)

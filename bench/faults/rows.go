@@ -140,7 +140,7 @@ func rows() []row {
 		},
 		{
 			name:     "PgBouncer in transaction mode",
-			promised: "calls, jobs and schedules work (`default_query_exec_mode=exec`); functions' SQL is refused, as their logins cannot be told apart there",
+			promised: "calls, jobs and schedules work, with nothing to set; functions' SQL is refused, as their logins cannot be told apart there",
 			options:  auditOptions{unrecorded: true},
 			prepare:  behindPgBouncer,
 			fault: func(ctx context.Context, b *bed) error {
