@@ -4,7 +4,7 @@
 -- It compares four ledgers: what clients sent and know the fate of (faults.sent),
 -- what was enqueued (runnel.invocation_events and schedule_ticks), what ran
 -- (faults.ran, written by the functions themselves) and what was logged
--- (runnel.function_invocations), each against River's jobs.
+-- (runnel.function_invocations) and counted, each against River's jobs.
 --
 -- $1 boolean  jobs may still wait or run (a backlog that is not worked off)
 -- $2 boolean  functions have written what they ran
@@ -92,5 +92,11 @@ UNION ALL
   SELECT 'unaccounted', 'the caller heard of another invocation', s.key FROM faults.sent s JOIN event e ON e.key = s.key WHERE s.id <> e.id
 UNION ALL
   SELECT 'unaccounted', 'the caller was told that it did not run', s.key FROM faults.sent s JOIN ran ON ran.key = s.key WHERE s.unrun
+UNION ALL
+  SELECT 'unaccounted', 'counted ' || coalesce(c.n, 0) || ' times in the statistics, logged ' || coalesce(l.n, 0) || ' times', function_name || ' ' || status
+  FROM (SELECT function_name, status, sum(attempts) AS n
+        FROM (SELECT * FROM runnel.invocation_counts UNION ALL SELECT * FROM runnel.invocation_counts_new) both_of_them GROUP BY 1, 2) c
+  FULL JOIN (SELECT function_name, status, count(*) AS n FROM runnel.function_invocations GROUP BY 1, 2) l USING (function_name, status)
+  WHERE c.n IS DISTINCT FROM l.n
 ) finding
 ORDER BY kind, what, who

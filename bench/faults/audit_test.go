@@ -100,6 +100,7 @@ func TestFUNC_E1_TheAuditSeesWhatIsWrong(t *testing.T) {
 		"another code than the log's":   {`UPDATE faults.sent SET status = 502, code = 'WorkerLost' WHERE key = 'h'`, "unaccounted: the caller got WorkerLost, the log says success"},
 		"another invocation's id":       {`UPDATE faults.sent SET id = (SELECT max(invocation_id::text)::uuid FROM runnel.schedule_ticks) WHERE key = 'h'`, "unaccounted: the caller heard of another invocation: h"},
 		"said that it did not run":      {`UPDATE faults.sent SET unrun = true WHERE key = 'h'`, "unaccounted: the caller was told that it did not run: h"},
+		"a row that was not counted":    {`DELETE FROM runnel.invocation_counts_new`, "unaccounted: counted 0 times in the statistics, logged"},
 		"cancelled, and logged as lost": {silent + `UPDATE runnel.river_job SET state = 'cancelled' WHERE attempt = 2; UPDATE runnel.function_invocations SET status = 'lost' WHERE id = ` + ofB, "unaccounted: the job is cancelled, its last row lost"},
 	} {
 		t.Run(name, func(t *testing.T) {

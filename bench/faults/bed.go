@@ -164,7 +164,7 @@ func (b *bed) via(hostPort string) error {
 
 // deploy migrates, starts the api and so many workers, deploys the functions and
 // whatever invokes them.
-func (b *bed) deploy(ctx context.Context, workers int, env ...string) error {
+func (b *bed) deploy(ctx context.Context, workers int) error {
 	if err := b.migrate(ctx, b.set); err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (b *bed) deploy(ctx context.Context, workers int, env ...string) error {
 		return err
 	}
 	for range workers {
-		if _, err := b.startWorker(ctx, env...); err != nil {
+		if _, err := b.startWorker(ctx); err != nil {
 			return err
 		}
 	}

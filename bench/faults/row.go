@@ -19,9 +19,8 @@ const (
 type row struct {
 	name     string
 	promised string
-	set      string   // of programs; "": released
-	workers  int      // 0: 2
-	env      []string // of the workers
+	set      string // of programs; "": released
+	workers  int    // 0: 2
 	options  auditOptions
 	// prepare runs before anything is started, arm after everything has been
 	// deployed and before the load.
@@ -89,7 +88,7 @@ func (r row) drive(ctx context.Context, b *bed, o *outcome) error {
 		workers = 2
 	}
 	b.unrecorded = r.options.unrecorded
-	if err := b.deploy(ctx, workers, r.env...); err != nil {
+	if err := b.deploy(ctx, workers); err != nil {
 		return err
 	}
 	if r.arm != nil {
