@@ -43,7 +43,7 @@ const (
 // newBlocks reserves the memory. It has the same limit as beside, the guest's own,
 // and counts against it.
 func newBlocks(beside *memory, mapped *atomic.Int64) *blocks {
-	b := &blocks{memory: newMemory(beside.limit, nil, nil, mapped)}
+	b := &blocks{memory: newMemory(beside.limit, nil, beside.pool, mapped)}
 	b.memory.beside, beside.beside = beside, b.memory
 	b.memory.Allocate(0, math.MaxUint64)
 	return b

@@ -21,7 +21,7 @@ const pageSize = 64 << 10
 type memory struct {
 	limit    int64
 	image    *image.Image  // what it holds at the start; nil: nothing
-	pool     *pool         // where memory with an image comes from
+	pool     *pool         // where it comes from and goes; nil: the system
 	mapped   *atomic.Int64 // of the Runtime: bytes reserved by live instances
 	reserved []byte        // the whole reservation
 	bytes    []byte        // the part the guest has; nil before Reallocate and after Free
@@ -41,7 +41,7 @@ func (m *memory) Allocate(_, maximum uint64) experimental.LinearMemory {
 	if size > 0 {
 		var b []byte
 		var err error
-		if m.image != nil {
+		if m.pool != nil {
 			b, err = m.pool.take(int64(size), m.image)
 		} else {
 			b, err = reserve(int(size))
@@ -89,8 +89,8 @@ func (m *memory) Free() {
 	b, used := m.reserved, m.bytes
 	m.reserved, m.bytes = nil, nil
 	if b != nil {
-		if m.image != nil {
-			m.pool.put(b, int(m.peak))
+		if m.pool != nil && (m.image != nil || len(used) <= poolPlain) {
+			m.pool.put(b, len(used)) // memory never shrinks
 		} else {
 			giveBack(used)
 			release(b)

@@ -10,13 +10,14 @@ import (
 const (
 	poolSlots = 64       // reservations, idle
 	poolUsed  = 16 << 20 // bytes of memory that an instance had; more is given back
+	poolPlain = 1 << 20  // the same of one without an image: clearing more by hand gains nothing
 	// hotZeros is how much zero memory on either side of an image's data is cleared
 	// by hand rather than given back to the system: what a small invocation touches,
 	// the top of its stack and the first of its heap.
 	hotZeros = 64 << 10
 )
 
-// pool keeps the memory of instances that had an image, mapped and resident: a page
+// pool keeps the memory of instances, mapped and resident: a page
 // that is there already costs a tenth of one the system has to find and clear.
 //
 // What a guest left in a slot is still there while it is idle. It is made the image
@@ -35,7 +36,8 @@ type slot struct {
 	used     int
 }
 
-// take returns a reservation of size bytes that holds the image and is zero behind it.
+// take returns a reservation of size bytes that holds the image and is zero behind it;
+// without an image it is all zero.
 func (p *pool) take(size int64, img *image.Image) ([]byte, error) {
 	p.mu.Lock()
 	list := p.idle[size]
@@ -52,7 +54,7 @@ func (p *pool) take(size int64, img *image.Image) ([]byte, error) {
 		p.mu.Unlock()
 	}
 	b, err := reserve(int(size))
-	if err == nil {
+	if err == nil && img != nil {
 		img.Restore(b)
 	}
 	return b, err
@@ -89,6 +91,9 @@ func (p *pool) close() {
 
 // reset makes the used part of a slot the image, and zero where the image has nothing.
 func (s slot) reset(img *image.Image) bool {
+	if img == nil {
+		return s.zero(0, s.used)
+	}
 	end := max(s.used, img.Pages*pageSize)
 	at := 0
 	for from, data := range img.Runs() {
