@@ -30,6 +30,7 @@ var kits = []struct {
 	{"c-rollup", "reactor.wasm", sandbox.Reactor, []string{"make", "reactor.wasm"}, []string{"make", "clang", "wasm-ld"}, false},
 	{"as-iban", "iban.wasm", sandbox.Reactor, []string{"npm", "run", "build"}, []string{"npm"}, false},
 	{"rust-mailing", "mailing.wasm", sandbox.Command, []string{"make", "mailing.wasm"}, []string{"make", "rustc", "wasm-ld"}, true},
+	{"rust-mailing", "reactor.wasm", sandbox.Reactor, []string{"make", "reactor.wasm"}, []string{"make", "rustc", "wasm-ld"}, true},
 	{"extism-slug", "slug.wasm", sandbox.Extism, []string{"go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "slug.wasm", "."}, nil, true},
 }
 

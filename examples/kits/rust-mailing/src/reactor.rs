@@ -1,0 +1,5 @@
+//! The handler reactor, a cdylib.
+
+mod mailing;
+
+runnel::reactor!(mailing::handle);
