@@ -100,7 +100,7 @@ func TestOperationsAreBoundedInTime(t *testing.T) {
 // allows.
 func TestURLsAreBoundedInTime(t *testing.T) {
 	var slowest time.Duration
-	for _, place := range []string{"%s", "http://%s", "http://%s@a/", "http://a/%s", "http://a/?%s", "x:%s", "x://%s", "file:///%s"} {
+	for _, place := range []string{"http://%s", "http://%s@a/", "http://a/%s", "x://%s"} {
 		for _, piece := range []string{"a", "@", ":", "/", "\\", "%", "%41", "ü", "\u00ad", "xn--", "\t", "../", "C|", "\U0001F600", "@:", "．"} {
 			url := strings.Replace(place, "%s", strings.Repeat(piece, (maxURL-20)/len(piece)), 1)
 			began := time.Now()

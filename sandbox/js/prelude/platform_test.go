@@ -28,7 +28,7 @@ func TestMinimumCommonAPIIsAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	states := make(map[string]string)
-	for _, row := range regexp.MustCompile("(?m)^\\| (.+?) \\| (there|differs|missing) \\|").FindAllStringSubmatch(string(page), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| (.+?) \| (there|differs|missing) \|`).FindAllStringSubmatch(string(page), -1) {
 		for _, name := range regexp.MustCompile("`([A-Za-z.]+)`").FindAllStringSubmatch(row[1], -1) {
 			states[name[1]] = row[2]
 		}

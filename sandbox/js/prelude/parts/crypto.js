@@ -243,7 +243,7 @@ function exportKey(format, key) {
   const b = brief(k.algorithm.name, { namedCurve: k.algorithm.namedCurve, hash: k.algorithm.hash });
   const bytes = ask("key_export", `${format}`, stringify({ __proto__: null, ...b, type: k.type }), k.bytes);
   if (format !== "jwk") return buffer(bytes);
-  return { ...parse(ask("utf8_decode", bytes, "fatal")), key_ops: [...k.usages], ext: true };
+  return { key_ops: [...k.usages], ext: true, ...parse(ask("utf8_decode", bytes, "fatal")) };
 }
 
 function encrypt(a, key, bytes, usage) {
