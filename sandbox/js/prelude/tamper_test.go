@@ -53,8 +53,8 @@ func TestTamperingChangesNothingOfOurs(t *testing.T) {
 			}
 			// Once at the top level, before the image is made, and once in the call.
 			for when, source := range map[string]string{
-				"at deploy":   tamper + "\nexport async function handler() {" + work + "}",
-				"in a call":   "export async function handler() {" + tamper + "\n" + work + "}",
+				"at deploy": tamper + "\nexport async function handler() {" + work + "}",
+				"in a call": "export async function handler() {" + tamper + "\n" + work + "}",
 			} {
 				asked = nil
 				out, err := jstest.Run(t, source, request)
