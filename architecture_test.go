@@ -141,6 +141,9 @@ var rules = map[string]rule{
 		may:    []string{"sql", "internal/localpg", pgx, goleak},
 		reason: "tests of any package with a database need this one only",
 	},
+	"internal/npm": {
+		reason: "tests with node need packages, wherever they are",
+	},
 	"internal/wasmtest": {
 		reason: "encodes modules for tests; must not share code with what it tests",
 	},
