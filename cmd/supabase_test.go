@@ -19,7 +19,7 @@ func TestSupabaseClientsCallFunctions(t *testing.T) {
 	dir := npm.Install(t, "../sandbox/js/npmtest")
 	s := newSystem(t)
 	s.api()
-	s.worker()
+	s.worker("RUNNEL_SLOT_SECRET=test-slot-secret-0123456789abcdef")
 	s.deploy("echo", guests.Echo(), nil)
 	s.deploy("guarded", guests.Answer(`{"in":true}`), map[string]any{"verify_jwt": true})
 	s.deploy("text", guests.Answer(`"just text"`), nil)
@@ -28,6 +28,15 @@ func TestSupabaseClientsCallFunctions(t *testing.T) {
 	s.deploy("teapot", guests.Answer(`{"statusCode":418,"body":{"teapot":true}}`), nil)
 	s.deploy("trap", guests.Trap(), nil)
 	s.deploy("slow", guests.Spin(), map[string]any{"timeout": "100ms"})
+
+	// The function that "runnel init" writes, deployed as its user would.
+	home := t.TempDir()
+	for _, args := range [][]string{{"init", "shop"}, {"deploy", "shop/hello"}} {
+		p := s.spawn(home, args, "RUNNEL_URL="+s.base, "RUNNEL_ADMIN_TOKEN="+adminToken)
+		if <-p.done; p.cmd.ProcessState.ExitCode() != 0 {
+			t.Fatalf("runnel %v: %s", args, p.output())
+		}
+	}
 
 	key, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"role": "anon", "exp": 4102444800}).SignedString([]byte(jwtSecret))
 	if err != nil {
@@ -57,6 +66,7 @@ func TestSupabaseClientsCallFunctions(t *testing.T) {
 		"teapot":  `{"kind":"FunctionsHttpError","http":true,"relay":false,"status":418,"body":{"message":"undefined","teapot":true}}`,
 		"forged":  `{"kind":"FunctionsRelayError","status":401}`,
 		"guarded": `{"in":true}`,
+		"hello":   `{"hello":"Ada","role":"anon","name":"Ada","fields":["hello","invocation","name","role","time"]}`,
 	} {
 		var w any
 		if err := json.Unmarshal([]byte(want), &w); err != nil {

@@ -39,5 +39,7 @@ const forged = createClient(BASE, ANON_KEY.slice(0, -3) + "AAA", { auth: { persi
 const { error } = await forged.functions.invoke("guarded");
 seen.forged = { kind: error.constructor.name, status: error.context.status };
 await call("guarded", "guarded");
+const hello = await call("hello", "hello", { body: { name: "Ada" } });
+if (hello.kind === undefined) seen.hello = { hello: hello.hello, role: hello.role, name: hello.name, fields: Object.keys(hello).sort() };
 
 console.log(JSON.stringify(seen));
