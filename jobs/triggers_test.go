@@ -93,6 +93,36 @@ func TestFUNC_T2_TwoWorkersFireEachMatchOnce(t *testing.T) {
 	h.settledOnce(ticks)
 }
 
+// A function that takes longer than its cron: with overlap queue its runs follow
+// each other at once, whichever worker takes them, and never overlap.
+func TestFUNC_T2_QueuedRunsFollowEachOther(t *testing.T) {
+	h := newHouse(t)
+	h.worker("w1", 4)
+	h.worker("w2", 4)
+	h.function("slow", guests.Spin(), `{"timeout":"1300ms"}`)
+	h.exec(`SELECT runnel.schedule('each-second', '* * * * * *', 'slow', overlap => 'queue')`)
+	until(h, true, `SELECT count(*) >= 5 FROM runnel.function_invocations WHERE status = 'timeout'`)
+	h.exec(`SELECT runnel.unschedule('each-second')`) // cancels those that wait
+	until(h, 0, `SELECT count(*)::int FROM runnel.river_job WHERE finalized_at IS NULL`)
+	if n := one[int](h, `SELECT count(*)::int FROM runnel.function_invocations a JOIN runnel.function_invocations b
+		ON a.id < b.id AND a.started_at < b.finished_at AND b.started_at < a.finished_at WHERE a.status = 'timeout' AND b.status = 'timeout'`); n != 0 {
+		t.Errorf("%d pairs of runs overlapped", n)
+	}
+	if n := one[int](h, `SELECT count(*)::int FROM runnel.function_invocations WHERE status NOT IN ('timeout', 'cancelled')`); n != 0 {
+		t.Errorf("%d rows of another status", n)
+	}
+	// Matches were in order: what was due first ran first.
+	if sorted := one[bool](h, `SELECT array_agg(request_id ORDER BY started_at) = array_agg(request_id ORDER BY request_id COLLATE "C")
+		FROM runnel.function_invocations WHERE status = 'timeout'`); !sorted {
+		t.Error("a later match ran before an earlier one")
+	}
+	if pause := one[float64](h, `SELECT coalesce(max(extract(epoch FROM started_at - before)), 0)::float8
+		FROM (SELECT started_at, lag(finished_at) OVER (ORDER BY started_at) AS before FROM runnel.function_invocations WHERE status = 'timeout') r`); pause > 5 {
+		t.Errorf("%.1f s between two runs", pause)
+	}
+	h.settledOnce(one[int](h, `SELECT count(*)::int FROM runnel.river_job`))
+}
+
 func TestFUNC_T1_NothingRunsAfterRollback(t *testing.T) {
 	h := newHouse(t)
 	h.worker("w1", 4)
