@@ -65,7 +65,7 @@ func TestFUNC_I2_EveryLimitEndsWithItsOwnError(t *testing.T) {
 		timeout time.Duration
 	}{
 		"loop":      {spin(), runnel.CodeTimeout, "timeout of 200ms", 200 * time.Millisecond},
-		"recursion": {recurse(), runnel.CodeStackOverflow, "1 MB", 0},
+		"recursion": {recurse(), runnel.CodeStackOverflow, "call stack", 0},
 		"growth":    {grow(), runnel.CodeOutOfMemory, "16 MB", 0},
 		"declared minimum": {func() []byte {
 			g := newGuest()

@@ -19,13 +19,13 @@ func counting(change func(m *wasmtest.Module)) []byte {
 	alloc := m.Type(wasmtest.Types(i32), wasmtest.Types(i32))
 	handle := m.Type(wasmtest.Types(i32, i32), wasmtest.Types(i64))
 	m.Memory(3)
-	m.Global(i32, true, wasmtest.Body().I32Const(0))
+	m.Global(i32, true, wasmtest.Body().I32Const(0).End())
 	add := func(n *wasmtest.Code) *wasmtest.Code {
 		return wasmtest.Body().I32Const(0).I32Const(0).I32Load8(0).Add(n).Op(0x6a).I32Store8(0)
 	}
-	m.ExportFunc("_initialize", m.Func(none, nil, add(wasmtest.Body().I32Const(50)).I32Const(1).GlobalSet(0)))
-	m.ExportFunc("runnel_alloc", m.Func(alloc, nil, wasmtest.Body().I32Const(16)))
-	m.ExportFunc("handler", m.Func(handle, nil, add(wasmtest.Body().GlobalGet(0)).I64Const(1)))
+	m.ExportFunc("_initialize", m.Func(none, nil, add(wasmtest.Body().I32Const(50)).I32Const(1).GlobalSet(0).End()))
+	m.ExportFunc("runnel_alloc", m.Func(alloc, nil, wasmtest.Body().I32Const(16).End()))
+	m.ExportFunc("handler", m.Func(handle, nil, add(wasmtest.Body().GlobalGet(0)).I64Const(1).End()))
 	m.Export("memory", wasmtest.KindMemory, 0)
 	m.Data(1024, bytes.Repeat([]byte("data"), 30_000))
 	if change != nil {
@@ -68,11 +68,11 @@ func TestModulesThatASnapshotDoesNotSuit(t *testing.T) {
 	}{
 		"writes tables": {counting(func(m *wasmtest.Module) {
 			m.Table(0x70, 1)
-			m.Func(m.Type(nil, nil), nil, wasmtest.Body().I32Const(0).Op(0xd0, 0x70).Op(0x26, 0))
+			m.Func(m.Type(nil, nil), nil, wasmtest.Body().I32Const(0).Op(0xd0, 0x70).Op(0x26, 0).End())
 		}), "tables"},
 		"exports its table": {counting(func(m *wasmtest.Module) { m.Export("table", wasmtest.KindTable, m.Table(0x70, 1)) }), "tables"},
-		"starts by itself":  {counting(func(m *wasmtest.Module) { m.Start(m.Func(m.Type(nil, nil), nil, wasmtest.Body())) }), "start function"},
-		"a reference":       {counting(func(m *wasmtest.Module) { m.Global(0x70, true, wasmtest.Body().Op(0xd0, 0x70)) }), "references"},
+		"starts by itself":  {counting(func(m *wasmtest.Module) { m.Start(m.Func(m.Type(nil, nil), nil, wasmtest.Body().End())) }), "start function"},
+		"a reference":       {counting(func(m *wasmtest.Module) { m.Global(0x70, true, wasmtest.Body().Op(0xd0, 0x70).End()) }), "references"},
 	} {
 		_, _, err := r.Snapshot(t.Context(), Snapshot{Wasm: c.wasm})
 		if runnel.CodeOf(err) != runnel.CodeInvalidModule || !strings.Contains(err.Error(), c.says) {

@@ -38,6 +38,7 @@ type guest struct {
 	build  []string
 	module string
 	entry  string // of an Extism plug-in
+	shot   bool   // Runnel runs the snapshot of it after _initialize
 	event  string
 	env    map[string]string
 }
@@ -45,10 +46,12 @@ type guest struct {
 var guests = []guest{
 	{name: "Go command", dir: examples + "go-webhook", module: "command.wasm", build: []string{"go", "build", "-ldflags=-s -w", "-o", "command.wasm", "."}},
 	{name: "Go reactor", dir: examples + "go-webhook", module: "reactor.wasm", build: []string{"go", "build", "-tags", "reactor", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "reactor.wasm", "."}},
+	{name: "Go reactor, snapshot", shot: true, dir: examples + "go-webhook", module: "reactor.wasm", build: []string{"true"}},
 	{name: "C command", dir: examples + "c-rollup", module: "command.wasm", build: []string{"make", "command.wasm"}},
 	{name: "C reactor", dir: examples + "c-rollup", module: "reactor.wasm", build: []string{"make", "reactor.wasm"}},
 	{name: "AssemblyScript reactor", dir: examples + "as-iban", module: "iban.wasm", build: []string{"npm", "run", "build"}},
 	{name: "Rust command", dir: examples + "rust-mailing", module: "mailing.wasm", build: []string{"make", "mailing.wasm"}},
+	{name: "Rust reactor", dir: examples + "rust-mailing", module: "reactor.wasm", build: []string{"make", "reactor.wasm"}},
 	{name: "Extism, Go PDK", dir: examples + "extism-slug", module: "slug.wasm", entry: "handle", build: []string{"go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "slug.wasm", "."}},
 	{name: "Extism, AssemblyScript PDK", dir: "plugin/as", module: "plugin.wasm", entry: "run", build: []string{"npm", "run", "build"}, event: "echo hello"},
 	{name: "Extism, C", dir: "plugin/c", module: "plugin.wasm", entry: "upper", build: []string{"make", "plugin.wasm"}, event: "hello"},
@@ -148,9 +151,15 @@ func (g *guest) load(build bool) ([]byte, error) {
 }
 
 func (g *guest) contenders(ctx context.Context, r *sandbox.Runtime, wasm []byte) (all []*contender, closeAll func(), err error) {
-	sum := sha256.Sum256(wasm)
+	ours := wasm
+	if g.shot {
+		if ours, _, err = r.Snapshot(ctx, sandbox.Snapshot{Wasm: wasm, Timeout: time.Minute, Memory: 64 << 20}); err != nil {
+			return nil, nil, err
+		}
+	}
+	sum := sha256.Sum256(ours)
 	call := sandbox.Call{
-		Hash: hex.EncodeToString(sum[:]), Load: func(context.Context) ([]byte, error) { return wasm, nil },
+		Hash: hex.EncodeToString(sum[:]), Load: func(context.Context) ([]byte, error) { return ours, nil },
 		Event: []byte(g.event), Env: g.env, Timeout: time.Minute, Memory: 64 << 20,
 	}
 	want, err := r.Run(ctx, call)
