@@ -6,11 +6,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/pgtest"
 	"github.com/runnelhq/runnel/sql"
 )
@@ -67,7 +69,7 @@ func fill(b *testing.B, pool *pgxpool.Pool, jobs, functions int) {
 
 // One fetch of ten jobs, and their end, which is not timed.
 func BenchmarkFetch(b *testing.B) {
-	for _, size := range []struct{ jobs, functions int }{{1_000, 1}, {10_000, 1}, {100_000, 1}, {100_000, 10}, {100_000, 100}, {100_000, 1000}} {
+	for _, size := range []struct{ jobs, functions int }{{1_000, 1}, {10_000, 1}, {100_000, 1}, {100_000, 10}, {100_000, 100}, {100_000, 1000}, {100_000, 10_000}, {1_000_000, 1}} {
 		db := benchDB(b)
 		fill(b, db.Pool(), size.jobs+20_000, size.functions)
 		if _, err := db.Pool().Exec(b.Context(), `VACUUM ANALYZE runnel.river_job`); err != nil {
@@ -147,6 +149,37 @@ func BenchmarkFetchThroughput(b *testing.B) {
 				wg.Wait()
 			}
 			b.ReportMetric(jobs*float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+		})
+	}
+}
+
+// A hundred attempts settled by one statement, with and without their being counted.
+func BenchmarkSettle(b *testing.B) {
+	db := benchDB(b)
+	for _, what := range []string{"ENABLE", "DISABLE", "ENABLE", "DISABLE"} {
+		b.Run(what, func(b *testing.B) {
+			if _, err := db.Pool().Exec(b.Context(), `ALTER TABLE runnel.function_invocations `+what+` TRIGGER count_invocations`); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				b.StopTimer()
+				fill(b, db.Pool(), 100, 3)
+				ids, err := takers(db)["runnel"](b.Context(), 100)
+				if err != nil {
+					b.Fatal(err)
+				}
+				batch := make([]sql.Settlement, len(ids))
+				for i, id := range ids {
+					now := time.Now()
+					batch[i] = sql.Settlement{JobID: id, Attempt: 1, State: sql.StateCompleted, Row: runnel.Invocation{
+						ID: sql.NewID(), FunctionName: "f", Trigger: runnel.TriggerSQL, Status: runnel.StatusSuccess, Role: runnel.RoleAnon,
+						DurationMS: float64(i) / 10, StartedAt: &now, FinishedAt: now, Result: []byte(`{"a":"result"}`)}}
+				}
+				b.StartTimer()
+				if _, err := db.Settle(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

@@ -82,7 +82,8 @@ END $$;
 
 -- Takes jobs for a worker: River's JobGetAvailable, with flow control.
 --
--- Which functions: those that have jobs waiting, at most 128 in one call, from
+-- Which functions: those that have jobs waiting, at most 128 in one call and less
+-- where few slots are free, from
 -- `after` on and around. Those first that have used the worker least (`busy` and
 -- `used`, what is not named has used nothing), then those whose first job has the
 -- better priority. Each gets its share of `slots`, and what one leaves goes to the
@@ -104,7 +105,8 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-  looks    constant int := 128;
+  looks    constant int := 128;   -- at keys of a function
+  first    constant int := least(128, 8 + 4 * slots);  -- at functions
   low      text := after;         -- look from here on
   wrapped  boolean := after = '';
   name     text;
@@ -146,7 +148,7 @@ BEGIN
     names := names || name;
     prios := prios || prio;
     low := name || chr(1);  -- the least text that is greater
-    IF cardinality(names) = looks THEN
+    IF cardinality(names) = first THEN
       next := low;
       EXIT;
     END IF;
@@ -277,7 +279,7 @@ BEGIN
     END LOOP;
   END LOOP;
 
-  -- Functions and keys that were not looked at. Where nothing could be taken of 128,
+  -- Functions and keys that were not looked at. Where nothing could be taken,
   -- there is less of a hurry: looking costs the database milliseconds.
   IF room > 0 AND (beyond OR next <> '') THEN
     again := CASE WHEN room < slots THEN 0 ELSE least(again, 0.025) END;
