@@ -52,7 +52,7 @@ func findEntry(dir string) (string, error) {
 // checked, where that can be done. What there is to say goes to progress.
 func bundle(ctx context.Context, file string, progress io.Writer) ([]byte, error) {
 	if ext := filepath.Ext(file); ext == ".ts" || ext == ".tsx" || ext == ".mts" || ext == ".cts" {
-		if err := checkTypes(ctx, filepath.Dir(file), progress); err != nil {
+		if err := checkTypes(ctx, file, progress); err != nil {
 			return nil, err
 		}
 	}
@@ -67,15 +67,15 @@ func bundle(ctx context.Context, file string, progress io.Writer) ([]byte, error
 	return script.Inline(), nil
 }
 
-// checkTypes runs the TypeScript compiler that is installed for a folder. Without one,
-// or without a tsconfig.json, types are only stripped, which it says.
-func checkTypes(ctx context.Context, dir string, progress io.Writer) error {
-	abs, err := filepath.Abs(dir)
+// checkTypes runs the TypeScript compiler that is installed for a file's folder.
+// Without one, or without a tsconfig.json, types are only stripped, which it says.
+func checkTypes(ctx context.Context, file string, progress io.Writer) error {
+	dir, err := filepath.Abs(filepath.Dir(file))
 	if err != nil {
 		return err
 	}
 	var tsc, config string
-	for at := abs; ; at = filepath.Dir(at) {
+	for at := dir; ; at = filepath.Dir(at) {
 		if p := filepath.Join(at, "node_modules", ".bin", "tsc"); tsc == "" && exists(p) {
 			tsc = p
 		}
@@ -88,10 +88,10 @@ func checkTypes(ctx context.Context, dir string, progress io.Writer) error {
 	}
 	switch {
 	case tsc == "":
-		fmt.Fprintf(progress, "%s: types are stripped and not checked: no TypeScript compiler is installed (npm install --save-dev typescript)\n", dir)
+		fmt.Fprintf(progress, "%s: types are stripped and not checked: no TypeScript compiler is installed (npm install --save-dev typescript)\n", file)
 		return nil
 	case config == "":
-		fmt.Fprintf(progress, "%s: types are stripped and not checked: there is no tsconfig.json\n", dir)
+		fmt.Fprintf(progress, "%s: types are stripped and not checked: there is no tsconfig.json\n", file)
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, tsc, "--noEmit", "-p", config)
@@ -101,9 +101,9 @@ func checkTypes(ctx context.Context, dir string, progress io.Writer) error {
 		return nil
 	}
 	if len(out) == 0 {
-		return fmt.Errorf("%s: %s: %w", dir, tsc, err)
+		return fmt.Errorf("%s: %s: %w", file, tsc, err)
 	}
-	return fmt.Errorf("%s has type errors, and was not deployed:\n%s", dir, strings.TrimSpace(string(out)))
+	return fmt.Errorf("%s has type errors, and was not deployed:\n%s", file, strings.TrimSpace(string(out)))
 }
 
 func exists(path string) bool {

@@ -55,6 +55,9 @@ func checkURL(raw string, base *url.URL, allowed []string, ports []uint16) (*tar
 		}
 	}
 	if !onList(host, allowed) {
+		if numeric(host) {
+			return nil, failf(codeHostNotAllowed, "address %s is not in the function's allowed_hosts: use the host's name and add it there", host)
+		}
 		return nil, failf(codeHostNotAllowed, "host %s is not in the function's allowed_hosts: add it, or one of its parents as *.%s", host, parent(host))
 	}
 	if p := u.Port(); p != "" {
