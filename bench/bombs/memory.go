@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -51,6 +52,34 @@ func (m *memory) look() {
 			m.child = max(m.child, status(pid, "VmHWM:"))
 		}
 	}
+}
+
+// load is processor time so far: of the whole machine, and of this process and the
+// children that have ended.
+type load struct{ all, own time.Duration }
+
+func lookAtLoad() (l load) {
+	b, _ := os.ReadFile("/proc/stat")
+	line, _, _ := strings.Cut(string(b), "\n")
+	for i, field := range strings.Fields(line) {
+		// user nice system - - irq softirq steal, in hundredths of a second
+		if n, err := strconv.ParseInt(field, 10, 64); err == nil && i <= 8 && i != 4 && i != 5 {
+			l.all += time.Duration(n) * 10 * time.Millisecond
+		}
+	}
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if syscall.Getrusage(who, &u) == nil {
+			l.own += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
+	}
+	return l
+}
+
+// others is how many processors everybody else on the machine kept busy since.
+func (l load) others(took time.Duration) float64 {
+	now := lookAtLoad()
+	return max(0, ((now.all-l.all)-(now.own-l.own)).Seconds()/took.Seconds())
 }
 
 // status reads one of a process's figures, in bytes.
