@@ -39,6 +39,8 @@ func (db *DB) Configure(ctx context.Context, name string, c runnel.Config) (fn r
 // environment, and the modules that nothing else uses. Its log stays. Queued
 // invocations end as skipped.
 func (db *DB) Delete(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, upkeepLimit) // with the ledgers of its schedules
+	defer cancel()
 	return coded("delete "+name, pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
 		// The order of Deploy: modules, then the function's row.
 		if _, err := tx.Exec(ctx, `SELECT runnel.lock_modules()`); err != nil {

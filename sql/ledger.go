@@ -15,6 +15,9 @@ import (
 // makes as many in 11 days.
 const maxLedger = 1_000_000
 
+// ledgerLimit is how long reading one may take: less than an HTTP answer may.
+const ledgerLimit = time.Minute
+
 // ScheduleInfo is a schedule as it can be seen.
 type ScheduleInfo struct {
 	ID        int64           `json:"id"`
@@ -147,7 +150,10 @@ func (db *DB) SwitchSchedule(ctx context.Context, id int64, enabled bool) (s Sch
 }
 
 // DeleteSchedule removes a schedule and its ledger, and cancels the runs that wait.
+// A month of a cron that matches every second is 2.6 million ticks.
 func (db *DB) DeleteSchedule(ctx context.Context, id int64) error {
+	ctx, cancel := context.WithTimeout(ctx, upkeepLimit)
+	defer cancel()
 	tag, err := db.pool.Exec(ctx, `DELETE FROM runnel.schedules WHERE id = $1`, id)
 	if err == nil && tag.RowsAffected() == 0 {
 		return runnel.Errorf(runnel.CodeNotFound, "there is no schedule %d: list the schedules at /admin/v1/schedules", id)
@@ -202,6 +208,8 @@ type Ledger struct {
 // Ledger reads a schedule's ledger. More than a million ticks are
 // CodeInvalidRequest: ask for less.
 func (db *DB) Ledger(ctx context.Context, schedule int64, since time.Time) (l Ledger, err error) {
+	ctx, cancel := context.WithTimeout(ctx, ledgerLimit)
+	defer cancel()
 	err = pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SET LOCAL plan_cache_mode = force_custom_plan`); err != nil {
 			return err
