@@ -184,8 +184,20 @@ func (s *Server) invocation(ctx context.Context, id string) (got invocation, err
 			got.Status = statusRetrying
 		}
 		got.NextAttempt = &job.ScheduledAt
+	case "completed":
+		if len(rows) == 0 {
+			// Its function keeps the rows of some successes only.
+			got.Status, got.StartedAt, got.FinishedAt = runnel.StatusSuccess, job.AttemptedAt, deref(job.FinalizedAt)
+		}
 	}
 	return got, nil
+}
+
+func deref(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
 }
 
 // cancelInvocation stops an invocation: 200 when it will not run (any more), 202 when

@@ -9,7 +9,8 @@ const (
 	// learns in advance when the next is, so a retry or a run_at is late only when it
 	// was written within this time of being due, by another process.
 	promoteInterval = time.Second
-	// promoteBatch bounds one statement. A full one is followed by the next at once.
+	// promoteBatch bounds each state and priority of one statement. One that moved as
+	// many is followed by the next at once.
 	promoteBatch = 1000
 )
 
@@ -32,7 +33,7 @@ func (w *Worker) promote() {
 			return
 		case err != nil:
 			w.log.Warn("looking for jobs that have become due failed; trying again", "error", err)
-		case n == promoteBatch:
+		case n >= promoteBatch:
 			wait = 0
 		case next > 0:
 			wait = min(wait, next)

@@ -35,8 +35,9 @@ func pick(running []Running, places []int64) []Running {
 	return picked
 }
 
-// Promote makes available up to limit jobs that have become due since, and answers
-// how many there were and how long it is until the next is; 0: none is known.
+// Promote makes available jobs that have become due, up to limit of each state and
+// priority, and answers how many there were and how long it is until the next is; 0:
+// none is known.
 func (db *DB) Promote(ctx context.Context, limit int) (n int, next time.Duration, err error) {
 	var seconds *float64
 	err = db.pool.QueryRow(ctx, promoteSQL, limit).Scan(nil, &n, &seconds)
