@@ -10,7 +10,7 @@ import (
 const (
 	poolSlots = 64       // reservations, idle
 	poolUsed  = 16 << 20 // bytes of memory that an instance had; more is given back
-	poolPlain = 1 << 20  // the same of one without an image: clearing more by hand gains nothing
+	poolPlain = 4 << 20  // the same of one without an image
 	// hotZeros is how much zero memory on either side of an image's data is cleared
 	// by hand rather than given back to the system: what a small invocation touches,
 	// the top of its stack and the first of its heap.
