@@ -116,7 +116,7 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("web: %w", err)
 	}
 	defer forget()
-	lists, err := sql.Open(ctx, p.settings.DatabaseURL, sql.Options{ApplicationName: "runnel web, River UI", MaxConns: 2, CustomPlans: true})
+	lists, err := p.connect(ctx, sql.Options{ApplicationName: "runnel web, River UI", MaxConns: 2, CustomPlans: true})
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (p *Process) Work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := worker.Start(ctx); err != nil {
+	if err := p.await(ctx, worker.Start); err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to stop before it had begun
 		}
@@ -264,27 +264,34 @@ func (p *Process) keys() (*keyring.Ring, error) {
 }
 
 func (p *Process) open(ctx context.Context, name string) (*sql.DB, error) {
-	db, err := sql.Open(ctx, p.settings.DatabaseURL, sql.Options{
-		ApplicationName: name, SlotSecret: p.settings.SlotSecret, Slots: p.settings.Slots,
-	})
+	db, err := p.connect(ctx, sql.Options{ApplicationName: name, SlotSecret: p.settings.SlotSecret, Slots: p.settings.Slots})
 	if err != nil {
 		return nil, err
 	}
 	if db.Pooled() {
 		p.log.Warn("DATABASE_URL leads through a connection pooler: functions' SQL is refused (RlsUnavailable), and where it pools by the transaction answers and jobs are found by looking again, up to half a second later; give a direct connection, or a session's, where that matters")
 	}
-	if err := p.ready(ctx, db); err != nil {
+	if err := p.await(ctx, db.Ready); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("the database was not ready after %s (was runnel migrate run?): %w", p.patience, err)
 	}
 	return db, nil
 }
 
-// ready waits until the database can be reached and is migrated: a process
-// runner starts release, web and worker at once, and a machine that boots may
-// have its database up last.
-func (p *Process) ready(ctx context.Context, db *sql.DB) error {
-	err := db.Ready(ctx)
+// connect is sql.Open once the database can be reached.
+func (p *Process) connect(ctx context.Context, o sql.Options) (db *sql.DB, err error) {
+	err = p.await(ctx, func(ctx context.Context) error {
+		db, err = sql.Open(ctx, p.settings.DatabaseURL, o)
+		return err
+	})
+	return db, err
+}
+
+// await tries again while the database cannot be reached or is not migrated: a
+// process runner starts release, web and worker at once, a machine that boots may
+// have its database up last, and a connection may break while a process starts.
+func (p *Process) await(ctx context.Context, try func(context.Context) error) error {
+	err := try(ctx)
 	if err == nil || runnel.CodeOf(err) != runnel.CodeUnavailable {
 		return err
 	}
@@ -301,7 +308,7 @@ func (p *Process) ready(ctx context.Context, db *sql.DB) error {
 			return err
 		case <-again.C:
 		}
-		if err = db.Ready(ctx); err == nil || runnel.CodeOf(err) != runnel.CodeUnavailable {
+		if err = try(ctx); err == nil || runnel.CodeOf(err) != runnel.CodeUnavailable {
 			return err
 		}
 	}

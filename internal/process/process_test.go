@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -201,6 +202,68 @@ func TestADatabaseThatIsBeingMigratedIsWaitedFor(t *testing.T) {
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("stopped with %v", err)
+	}
+}
+
+// A machine that boots has its database up last, or a connection breaks while a
+// process starts.
+func TestADatabaseThatIsNotThereYetIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	address, err := url.Parse(pgtest.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := address.Host
+	l := listen(t)
+	address.Host = l.Addr().String()
+	l.Close()
+	waiting := make(chan struct{})
+	p := process.New(load(t, "DATABASE_URL="+address.String(), "RUNNEL_WORKERS=2"), slog.New(signal{quiet(t).Handler(), "waiting for the database", waiting}))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Work(ctx) }()
+	<-waiting
+	if l, err = net.Listen("tcp", address.Host); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { forward(&wg, l, server) })
+	db, err := sql.Open(t.Context(), "postgres://"+address.User.String()+"@"+server+address.Path, sql.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for n := 0; n == 0; {
+		if n, err = db.LiveWorkers(t.Context(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+	l.Close()
+	wg.Wait()
+}
+
+// forward carries connections to a server until l is closed.
+func forward(wg *sync.WaitGroup, l net.Listener, server string) {
+	for {
+		client, err := l.Accept()
+		if err != nil {
+			return
+		}
+		upstream, err := net.Dial("tcp", server)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		pass := func(to, from net.Conn) {
+			_, _ = io.Copy(to, from)
+			to.Close()
+		}
+		wg.Go(func() { pass(upstream, client) })
+		wg.Go(func() { pass(client, upstream) })
 	}
 }
 
