@@ -332,7 +332,7 @@ func TestPriceOrder(t *testing.T) {
 // Every folder says who it is, and has the module it says.
 func TestFolders(t *testing.T) {
 	files, err := filepath.Glob("*/runnel.json")
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 4 {
 		t.Fatalf("folders: %v, %v", files, err)
 	}
 	for _, file := range files {

@@ -38,13 +38,13 @@ func (inv *invocation) failure(err error) error {
 	case errors.As(err, &bug):
 		return internal(err)
 	case innermost(err).Error() == "stack overflow":
-		return stackOverflow() // wazero's own limit, for a frame larger than ours
+		return inv.stackOverflow() // wazero's own limit, for a frame larger than ours
 	}
 	if late := inv.interrupted(time.Now()); late != nil {
 		return late
 	}
 	if inv.overflow != nil && inv.overflow.Type() == api.ValueTypeI32 && inv.overflow.Get() != 0 {
-		return stackOverflow()
+		return inv.stackOverflow()
 	}
 	message, stack := splitTrap(err)
 	inv.logs.flush()

@@ -53,8 +53,8 @@ func (s stackProbe) depth(ctx context.Context, stack []uint64) uintptr {
 	return uintptr(top) - uintptr(unsafe.Pointer(unsafe.SliceData(stack)))
 }
 
-func stackOverflow() *runnel.Error {
-	return runnel.Errorf(runnel.CodeStackOverflow, "the function's call stack is deeper than it may be: look for a recursion that does not end")
+func (inv *invocation) stackOverflow() *runnel.Error {
+	return runnel.Errorf(runnel.CodeStackOverflow, "the function's call stack is deeper than %s: look for a recursion that does not end", byteSize(int64(inv.maxDepth())))
 }
 
 // recursion is a module that calls itself as often as its parameter says, then

@@ -84,7 +84,7 @@ func (s stackProbe) tick(ctx context.Context, stack []uint64) {
 	now := time.Now()
 	inv.checkAt(now)
 	if inv.depth = s.depth(ctx, stack); inv.depth > inv.maxDepth() {
-		panic(stackOverflow())
+		panic(inv.stackOverflow())
 	}
 	stack[0] = uint64(uint32(inv.fuel.settle(int32(uint32(stack[0])), now)))
 	if now.Sub(inv.fuel.yielded) > yieldEvery {

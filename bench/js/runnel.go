@@ -149,8 +149,10 @@ func (s *plainState) portCall(what uint32) uint32 {
 		return 0
 	case 5:
 		panic(fmt.Errorf("thrown: %s", args))
-	case 7:
+	case 7: // bytes at which to collect garbage
 		return 32 << 20
+	case 8: // bytes of stack
+		return 640 << 10
 	}
 	if len(args) == 0 {
 		return none
