@@ -253,7 +253,11 @@ func TestFUNC_T1_DumpAndRestore(t *testing.T) {
 
 	out, err := exec.CommandContext(t.Context(), dump, "--no-owner", "--dbname", b.url).Output()
 	if err != nil {
-		t.Fatal(stderr(err))
+		if e := stderr(err); strings.Contains(e, "server version mismatch") {
+			t.Skip("this pg_dump is older than the server")
+		} else {
+			t.Fatal(e)
+		}
 	}
 	into := pgtest.Empty(t)
 	restore := exec.CommandContext(t.Context(), psql, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null", "--dbname", into)

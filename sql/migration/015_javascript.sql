@@ -1,5 +1,7 @@
 -- Versions that were made of JavaScript or TypeScript say so. What runs is a reactor.
--- The table has a row for each deploy: checking them takes no time worth planning for.
+--
+-- Operator: nothing to do. Locks runnel.function_versions while its rows are
+-- checked; it has one for each deploy, so that takes no time worth planning for.
 ALTER TABLE runnel.function_versions
   DROP CONSTRAINT function_versions_kind_check,
   ADD CONSTRAINT function_versions_kind_check CHECK (kind IN ('command', 'reactor', 'extism', 'javascript'));
