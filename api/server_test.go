@@ -19,7 +19,7 @@ import (
 
 func TestUnknownRoutesAndMethods(t *testing.T) {
 	h := newHouse(t, Config{})
-	for _, path := range []string{"/", "/nope", "/admin/v1", "/admin/v1/functions/f/triggers", "/functions/v2/f", "/functions/v1"} {
+	for _, path := range []string{"/", "/nope", "/admin/v1", "/admin/v1/functions/f/nothing", "/functions/v2/f", "/functions/v1"} {
 		if r := h.do("GET", path, ""); r.StatusCode != 404 || r.code() != runnel.CodeNotFound {
 			t.Errorf("GET %s: %v", path, r)
 		}
