@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/sql"
@@ -48,6 +49,31 @@ func TestAScriptKnowsItsInvocation(t *testing.T) {
 	r := h.mustHTTP("about", `{}`)
 	if want := `["` + r.ID + `",1,"about",1,"http",true]`; string(r.Result) != want {
 		t.Errorf("%+v %s, want %s", r, r.Result, want)
+	}
+}
+
+// A thrown error can say that there is no use in another attempt, or when there is.
+func TestThrownErrorsSayWhen(t *testing.T) {
+	h := newHouse(t)
+	h.worker("w1", 4)
+	h.script("later", "later.js", `export const handler = () => { throw Object.assign(new Error("too fast"), { retryAfter: 2 }) }`)
+	h.script("never", "never.js", `export const handler = async () => { throw Object.assign(new Error("no such order"), { retryable: false }) }`)
+	h.script("named", "named.ts", `class NonRetryableError extends Error { name = "NonRetryableError" }
+export const handler = () => { throw new NonRetryableError("no") }`)
+	h.script("nonsense", "nonsense.js", `export const handler = () => { throw { get retryable() { throw 1 }, retryAfter: NaN } }`)
+	h.exec(`SELECT runnel.invoke(f, max_attempts => 2) FROM unnest('{later,never,named}'::text[]) f`)
+	h.exec(`SELECT runnel.invoke('nonsense', max_attempts => 1)`)
+	until(h, 0, `SELECT count(*)::int FROM runnel.river_job WHERE finalized_at IS NULL`)
+	for name, want := range map[string]int{"later": 2, "never": 1, "named": 1, "nonsense": 1} {
+		rows := h.rows(one[string](h, `SELECT DISTINCT id::text FROM runnel.function_invocations WHERE function_name = '`+name+`'`))
+		if len(rows) != want || rows[0].Status != runnel.StatusError || rows[0].ErrorCode != runnel.CodeFunctionError {
+			t.Errorf("%s: %d attempts, want %d: %+v", name, len(rows), want, rows)
+		}
+		if name == "later" && len(rows) == 2 {
+			if pause := rows[1].StartedAt.Sub(rows[0].FinishedAt); pause < 2*time.Second {
+				t.Errorf("tried again after %s, 2 s too early", pause)
+			}
+		}
 	}
 }
 

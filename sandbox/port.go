@@ -475,8 +475,12 @@ func (inv *invocation) portLog(level, message []byte) {
 // that the exception is a host operation's failure that nobody handled.
 func (inv *invocation) portFail(failure []byte) {
 	var f struct {
-		Text string `json:"text"`
-		Host bool   `json:"host"`
+		Text  string `json:"text"`
+		Host  bool   `json:"host"`
+		Retry struct {
+			Final bool    `json:"final"`
+			After float64 `json:"after"` // seconds
+		} `json:"retry"`
 	}
 	if err := json.Unmarshal(failure[:min(len(failure), maxFailure)], &f); err != nil {
 		f.Text = "an error that cannot be shown"
@@ -489,7 +493,12 @@ func (inv *invocation) portFail(failure []byte) {
 		code = runnel.CodeHostFunctionError
 	}
 	if inv.port.failure == nil {
-		inv.port.failure = runnel.Errorf(code, "%s", inv.explain(excerpt(validText([]byte(f.Text)), maxThrown)))
+		failure := runnel.Errorf(code, "%s", inv.explain(excerpt(validText([]byte(f.Text)), maxThrown)))
+		failure.Final = f.Retry.Final
+		if f.Retry.After > 0 {
+			failure.RetryAfter = time.Duration(min(f.Retry.After, runnel.MaxBackoff.Seconds()) * float64(time.Second))
+		}
+		inv.port.failure = failure
 	}
 	inv.port.ended = true
 }

@@ -97,8 +97,17 @@
   });
 
   const done = (result) => { result === undefined ? number("done") : number("done", `${result}`); };
+  // outlook is what an error says of another attempt: none, or not before so many seconds.
+  function outlook(e) {
+    try {
+      const after = e.retryAfter ?? e.retry_after;
+      return { __proto__: null, final: e.retryable === false || e.name === "NonRetryableError", after: typeof after === "number" ? after : undefined };
+    } catch {
+      return undefined; // no object, or one with getters that throw
+    }
+  }
   const fail = (e) => {
-    number("fail", stringify({ __proto__: null, text: show(e), host: typeof e === "object" && e !== null && apply(weakHas, failures, [e]) }));
+    number("fail", stringify({ __proto__: null, text: show(e), retry: outlook(e), host: typeof e === "object" && e !== null && apply(weakHas, failures, [e]) }));
   };
 
   function boot() {
