@@ -29,6 +29,6 @@ func Build(ctx context.Context, rt *sandbox.Runtime, script Script) (wasm []byte
 	return rt.Snapshot(ctx, sandbox.Snapshot{
 		Wasm: engine, Boot: boot, Source: script.Code, Map: script.Map, Again: true,
 		Timeout: buildTimeout, Memory: buildMemory,
-		Clean: func(memory []byte) { clear(memory[hardLimit-hardZone : newHeap]) }, // the stack, which is empty
+		Clean: clean,
 	})
 }
