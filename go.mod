@@ -2,6 +2,10 @@ module github.com/runnelhq/runnel
 
 go 1.26.0
 
+// Heroku builds what is named here into bin/, which the Procfile starts.
+// +heroku install ./cmd/...
+// +heroku goVersion go1.26
+
 require (
 	code.dny.dev/ssrf v0.3.0
 	github.com/MicahParks/keyfunc/v3 v3.9.1

@@ -3,6 +3,11 @@
 // and to a Runtime, as it would in a worker.
 //
 //	go run ./bench/bombs [-only nest] [-mb 1,5,10] [-cpu 30s] [-unmetered]
+//	go run ./bench/bombs -url http://127.0.0.1:8080 [-only calls]
+//
+// With -url the bombs that are quick to compile are deployed to a Runnel that runs
+// (RUNNEL_ADMIN_TOKEN is its token), and hello is called over HTTP beside them: what
+// other users of the server notice.
 //
 // With -unmetered modules go to the child as they are, past the meter, to see that
 // the child's limits hold alone.
@@ -52,11 +57,19 @@ func main() {
 	all := flag.Duration("all", 30*time.Minute, "limit for everything")
 	unmetered := flag.Bool("unmetered", false, "only compile, and what the meter would refuse as well")
 	cpu := flag.Duration("cpu", compile.DefaultLimits().CPU, "the child's limit of processor time")
+	url := flag.String("url", "", "of a running Runnel")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, *all)
 	defer cancel()
+	if *url != "" {
+		if err := overHTTP(ctx, *url, os.Getenv("RUNNEL_ADMIN_TOKEN"), *only, *quiet, *times); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, *only, *sizes, *each, *quiet, *times, *cpu, *unmetered); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -223,15 +236,23 @@ type latency struct {
 }
 
 // beside measures hello, once a millisecond, while f runs.
-func (b *bed) beside(ctx context.Context, f func(context.Context)) (l latency) {
+func (b *bed) beside(ctx context.Context, f func(context.Context)) latency {
+	return beside(ctx, time.Millisecond, f, func() error {
+		_, err := b.runtime.Run(ctx, b.hello)
+		return err
+	})
+}
+
+// beside measures hello, once in every while f runs.
+func beside(ctx context.Context, every time.Duration, f func(context.Context), hello func() error) (l latency) {
 	done := make(chan struct{})
 	go func() { defer close(done); f(ctx) }()
-	tick := time.NewTicker(time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var took []time.Duration
 	for {
 		began := time.Now()
-		if _, err := b.runtime.Run(ctx, b.hello); err == nil {
+		if err := hello(); err == nil {
 			took = append(took, time.Since(began))
 		}
 		select {
