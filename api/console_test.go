@@ -102,7 +102,11 @@ func TestConsoleInABrowser(t *testing.T) {
 	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
 		for i, step := range steps {
-			if err := chromedp.Do(ctx, step); err != nil {
+			err := chromedp.Do(ctx, step)
+			for err != nil && strings.Contains(err.Error(), "Could not find node") {
+				err = chromedp.Do(ctx, step) // the page was written anew between the look-up and the click
+			}
+			if err != nil {
 				t.Fatalf("step %d of these: %v", i, err)
 			}
 		}
@@ -132,22 +136,27 @@ func TestConsoleInABrowser(t *testing.T) {
 	press := func(title string) chromedp.Action[chromedp.Void] {
 		return chromedp.Click(chromedp.CSS(`button[data-action="` + title + `"]`))
 	}
+	shows := func(hash string) chromedp.Action[chromedp.Void] {
+		return chromedp.WaitVisible(chromedp.CSS(`main[data-shows^="` + hash + `"]`))
+	}
 	do(
 		press("Replay"),
 		chromedp.WaitVisible(chromedp.CSS(`p a[href="#/invocations/`+id+`"]`)), // that it is a replay of
 		chromedp.Click(chromedp.CSS(`a[href="#/dead-letters"]`)),
+		shows("#/dead-letters"),
 		chromedp.WaitVisible(chromedp.CSS(`a[href="#/invocations/`+failed+`"]`)),
 		press("Redrive"),
 		chromedp.Click(chromedp.CSS(`a[href="#/"]`)),
-		chromedp.WaitVisible(chromedp.CSS(`a[href="#/functions/hostile"]`)),
+		chromedp.WaitVisible(chromedp.CSS(`main[data-shows="#/"]`)),
 		chromedp.Click(chromedp.CSS(`a[href="#/functions/hostile"]`)),
 		chromedp.WaitVisible(chromedp.CSS(".figures b")),
 		chromedp.WaitVisible(chromedp.CSS(`a[href^="#/schedules/"]`)),
 		chromedp.Click(chromedp.CSS(`a[href^="#/schedules/"]`)),
+		shows("#/schedules/"),
 		press("Disable"),
 		chromedp.WaitVisible(chromedp.CSS(".actions .status.disabled")),
 		chromedp.Click(chromedp.CSS(`dd a[href="#/functions/hostile"]`)),
-		chromedp.WaitVisible(chromedp.CSS(`button[data-action="Pause"]`)),
+		shows("#/functions/"),
 		press("Disable"),
 		chromedp.WaitVisible(chromedp.CSS(`button[data-action="Enable"]`)),
 	)

@@ -51,7 +51,7 @@ func TestDevBringsEverythingUpAndPrintsFourCommandsThatWork(t *testing.T) {
 		t.Fatalf("commands for %v, want one for each of %v", triggers, want)
 	}
 	results := map[string]string{
-		"http":     `"total_cents":5494`,
+		"http":     `"visits":1`,
 		"sql":      `"total_cents":`,
 		"database": "orders: 1 row inserted",
 		"schedule": `"sum":6`,
@@ -83,7 +83,7 @@ func TestDevBringsEverythingUpAndPrintsFourCommandsThatWork(t *testing.T) {
 	if n := one[int](s, `SELECT count(*)::int FROM (SELECT FROM runnel.function_invocations GROUP BY result->>'scheduled_time', id HAVING count(*) > 1) d`); n != 0 {
 		t.Errorf("%d invocations have more than one row", n)
 	}
-	if got := one[string](s, `SELECT environment->>'API_KEY' FROM runnel.function_invocations WHERE trigger = 'http'`); got != "***REDACTED***" {
+	if got := one[string](s, `SELECT environment->>'API_KEY' FROM runnel.function_invocations WHERE trigger = 'sql'`); got != "***REDACTED***" {
 		t.Errorf("API_KEY is logged as %s", got)
 	}
 	s.pool.Close()

@@ -52,13 +52,17 @@ const table = (rows, columns, empty) =>
 const facts = (pairs) =>
 	el("dl", {}, pairs.filter(([, value]) => value !== undefined && value !== null && value !== "").flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 
+// page is what one address shows: an entry of the navigation, and the content.
+const page = (entry, ...content) => ({ entry, content });
+
 const main = document.getElementById("main");
-const show = (page, ...content) => {
-	for (const entry of document.querySelectorAll("nav [data-page]")) {
-		if (entry.dataset.page === page) entry.setAttribute("aria-current", "page");
-		else entry.removeAttribute("aria-current");
+const show = ({ entry, content }, hash) => {
+	for (const link of document.querySelectorAll("nav [data-page]")) {
+		if (link.dataset.page === entry) link.setAttribute("aria-current", "page");
+		else link.removeAttribute("aria-current");
 	}
 	main.replaceChildren(...present(content));
+	main.dataset.shows = hash;
 };
 
 // action is a button that does something once and shows the page again, or why not.
@@ -93,7 +97,7 @@ const invocationColumns = [
 
 const functionsPage = async () => {
 	const { functions } = await api("functions");
-	show("functions", el("h1", {}, "Functions"),
+	return page("functions", el("h1", {}, "Functions"),
 		table(functions, [
 			["Name", (fn) => functionLink(fn.name)],
 			["State", (fn) => status(fn.paused ? "paused" : fn.enabled ? "enabled" : "disabled")],
@@ -147,7 +151,7 @@ const scheduleColumns = [
 const functionPage = async (name) => {
 	const path = "functions/" + segment(name);
 	const fn = await api(path);
-	show("functions",
+	return page("functions",
 		el("h1", {}, fn.name),
 		fn.description && el("p", { class: "hint" }, fn.description),
 		el("div", { class: "actions" },
@@ -214,7 +218,7 @@ const functionPage = async (name) => {
 const invocationPage = async (id) => {
 	const row = await api("invocations/" + segment(id));
 	const attempts = row.attempts?.length > 0 ? row.attempts : [row];
-	show("functions",
+	return page("functions",
 		el("h1", {}, "Invocation ", el("code", {}, row.id)),
 		row.replay_of && el("p", {}, "A replay of ", invocationLink(row.replay_of)),
 		el("div", { class: "actions" },
@@ -252,7 +256,7 @@ const invocationPage = async (id) => {
 const schedulePage = async (id) => {
 	const path = "schedules/" + segment(id);
 	const schedule = await api(path);
-	show("functions",
+	return page("functions",
 		el("h1", {}, "Schedule ", schedule.name),
 		el("div", { class: "actions" },
 			status(schedule.enabled ? "enabled" : "disabled"),
@@ -284,7 +288,7 @@ const schedulePage = async (id) => {
 
 const deadLettersPage = async () => {
 	const { dead_letters: letters, next_cursor: more } = await api("dead-letters?limit=100");
-	show("dead-letters",
+	return page("dead-letters",
 		el("h1", {}, "Dead letters"),
 		el("p", { class: "hint" }, "Invocations that failed for good. Redriving one is its next attempt."),
 		table(letters, [
@@ -301,18 +305,24 @@ const deadLettersPage = async () => {
 	);
 };
 
+const pages = { functions: functionPage, invocations: invocationPage, schedules: schedulePage };
+
+// route shows the page of the address. Only the newest call does: answers for a page
+// that was left meanwhile are dropped.
+let routes = 0;
 const route = async () => {
-	const [page = "", ...rest] = location.hash.replace(/^#\//, "").split("/");
-	const argument = rest.length > 0 ? decodeURIComponent(rest.join("/")) : "";
+	const mine = ++routes;
+	const { hash } = location;
+	const [name = "", ...rest] = hash.replace(/^#\//, "").split("/");
+	let shown;
 	try {
-		if (page === "functions" && argument) await functionPage(argument);
-		else if (page === "invocations" && argument) await invocationPage(argument);
-		else if (page === "schedules" && argument) await schedulePage(argument);
-		else if (page === "dead-letters") await deadLettersPage();
-		else await functionsPage();
+		if (name === "dead-letters") shown = await deadLettersPage();
+		else if (Object.hasOwn(pages, name) && rest.length > 0) shown = await pages[name](decodeURIComponent(rest.join("/")));
+		else shown = await functionsPage();
 	} catch (error) {
-		show("", el("p", { class: "problem", role: "alert" }, error.message), el("p", {}, link("#/", "All functions")));
+		shown = page("", el("p", { class: "problem", role: "alert" }, error.message), el("p", {}, link("#/", "All functions")));
 	}
+	if (mine === routes) show(shown, hash);
 };
 
 addEventListener("hashchange", route);
