@@ -65,6 +65,7 @@ type bed struct {
 	unrecorded bool     // functions cannot write what they ran
 	proxy      *proxy   // of rows that have one
 	bouncer    *program // of the row that has one
+	standby    *standby // of the row that has one
 	small      string   // a small disk, of the row that has one
 }
 

@@ -14,22 +14,12 @@ import (
 	"time"
 )
 
-// restartPostgres does what pg_ctl stop -m immediate does, then starts the server.
+// restartPostgres stops the server at once, then starts it.
 func restartPostgres(away time.Duration) func(context.Context, *bed) error {
 	return func(ctx context.Context, b *bed) error {
-		pid, err := b.postmaster()
-		if err != nil {
+		if err := b.stopPostgres(); err != nil {
 			return err
 		}
-		if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
-			return err
-		}
-		select {
-		case <-b.server.Done():
-		case <-time.After(30 * time.Second):
-			return fmt.Errorf("postgres %d still runs 30 s after SIGQUIT", pid)
-		}
-		_ = b.server.Stop() // it has ended: this gives its home back
 		if err := pause(ctx, away); err != nil {
 			return err
 		}
@@ -42,6 +32,24 @@ func restartPostgres(away time.Duration) func(context.Context, *bed) error {
 		}
 		return nil
 	}
+}
+
+// stopPostgres does what pg_ctl stop -m immediate does.
+func (b *bed) stopPostgres() error {
+	pid, err := b.postmaster()
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
+		return err
+	}
+	select {
+	case <-b.server.Done():
+	case <-time.After(30 * time.Second):
+		return fmt.Errorf("postgres %d still runs 30 s after SIGQUIT", pid)
+	}
+	_ = b.server.Stop() // it has ended: this gives its home back
+	return nil
 }
 
 func (b *bed) postmaster() (int, error) {

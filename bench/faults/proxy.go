@@ -14,7 +14,6 @@ import (
 // networks do. Its zero faults pass everything.
 type proxy struct {
 	listener net.Listener
-	upstream string
 	wg       sync.WaitGroup
 
 	cut     atomic.Int64 // one in so many messages of a client is the last of its connection; 0: none
@@ -22,8 +21,9 @@ type proxy struct {
 	blind   atomic.Bool  // connections that ever said LISTEN carry nothing any more, and stay open
 	severed atomic.Int64 // connections cut so far
 
-	mu    sync.Mutex
-	pairs map[*pair]struct{} // guarded by mu
+	mu       sync.Mutex
+	upstream string             // of connections to come; guarded by mu
+	pairs    map[*pair]struct{} // guarded by mu
 }
 
 type pair struct {
@@ -43,6 +43,19 @@ func newProxy(upstream string) (*proxy, error) {
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
+
+// point has connections to come go to another server.
+func (p *proxy) point(upstream string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.upstream = upstream
+}
+
+func (p *proxy) target() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.upstream
+}
 
 func (p *proxy) close() {
 	p.listener.Close()
@@ -95,7 +108,7 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.upstream)
+		server, err := net.Dial("tcp", p.target())
 		if err != nil {
 			client.Close()
 			continue

@@ -27,6 +27,9 @@ type row struct {
 	prepare, arm func(context.Context, *bed) error
 	// fault breaks something and returns when it is repaired.
 	fault func(context.Context, *bed) error
+	// after looks at what clients remember when all have heard; nil: the audit says it
+	// all.
+	after func(context.Context, *bed) error
 	long  bool // runs beside the others
 	// own replaces burst and load where the row makes its own.
 	own bool
@@ -156,6 +159,11 @@ func (r row) drive(ctx context.Context, b *bed, o *outcome) error {
 	}
 	if err := b.load.store(ctx, b.pool); err != nil {
 		return err
+	}
+	if r.after != nil {
+		if err := r.after(ctx, b); err != nil {
+			return err
+		}
 	}
 	o.Audit, err = newAudit(ctx, b.pool, r.options)
 	return err
