@@ -42,6 +42,9 @@ type invocation struct {
 	overflow api.Global          // not zero: the guest trapped at the end of its own stack
 	capture  func(context.Context, api.Module) error
 	plugin   *plugin // of an Extism plug-in, otherwise nil
+
+	stacks *stacks
+	native *nativeStack // of an interpreter, otherwise nil
 }
 
 type invocationKey struct{}
@@ -95,7 +98,10 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 		inv.fuel.finish(int32(uint32(instance.ExportedGlobal(meter.FuelExport).Get())))
 		_ = instance.Close(context.WithoutCancel(ctx)) // closes the memory; nothing in it can fail
 	}()
-	inv.overflow = instance.ExportedGlobal(overflowExport)
+	if inv.overflow = instance.ExportedGlobal(overflowExport); inv.overflow != nil {
+		inv.native = inv.stacks.take()
+		defer func() { inv.stacks.put(inv.native) }()
+	}
 	if inv.building {
 		return out, inv.capture(ctx, instance)
 	}
@@ -119,6 +125,9 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 // invoke calls an exported function and looks at the deadline afterwards as well:
 // the last slice, or a bulk instruction in it, may have passed it unseen.
 func (inv *invocation) invoke(ctx context.Context, f api.Function, params ...uint64) ([]uint64, error) {
+	if inv.native != nil {
+		defer inv.stacks.lend(f, inv.native)()
+	}
 	results, err := f.Call(ctx, params...)
 	if err != nil {
 		return nil, inv.failure(err)

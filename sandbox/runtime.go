@@ -99,6 +99,7 @@ type Runtime struct {
 	ask      Ask
 	trace    func([]byte) func(string) string
 	memories pool
+	stacks   *stacks
 	mapped   atomic.Int64 // bytes of address space of live instances
 
 	mu      sync.Mutex
@@ -153,7 +154,9 @@ func (r *Runtime) start(ctx context.Context, compiler *compile.Compiler) error {
 			return err
 		}
 	}
-	return nil
+	var err error
+	r.stacks, err = newStacks(ctx, r.wazero)
+	return err
 }
 
 func (r *Runtime) engines() []wazero.Runtime {
@@ -283,6 +286,7 @@ func (r *Runtime) newInvocation(ctx context.Context, call Call, m *module) *invo
 		memory:  newMemory(call.Memory, m.image, &r.memories, &r.mapped),
 		stdin:   call.Event,
 		command: m.kind == Command,
+		stacks:  r.stacks,
 	}
 	return inv
 }

@@ -35,12 +35,17 @@ func TestStackProbeRefusesAnEngineItDoesNotKnow(t *testing.T) {
 	}
 }
 
+// recursion adds a function that calls itself as often as its parameter says.
+func (g guest) recursion() uint32 {
+	return g.Func(g.Type([]byte{wasmtest.I32}, []byte{wasmtest.I32}), nil, body().
+		LocalGet(0).Op(wasmtest.I32Eqz).If(wasmtest.Empty).I32Const(0).Op(wasmtest.Return).End().
+		LocalGet(0).I32Const(1).Op(wasmtest.I32Sub).Call(0).I32Const(1).Op(wasmtest.I32Add).End())
+}
+
 // deep is a command that recurses n times and returns.
 func deep(n int32) []byte {
 	g := newGuest()
-	f := g.Func(g.Type([]byte{wasmtest.I32}, []byte{wasmtest.I32}), nil, body().
-		LocalGet(0).Op(wasmtest.I32Eqz).If(wasmtest.Empty).I32Const(0).Op(wasmtest.Return).End().
-		LocalGet(0).I32Const(1).Op(wasmtest.I32Sub).Call(0).I32Const(1).Op(wasmtest.I32Add).End())
+	f := g.recursion()
 	return g.command(nil, body().I32Const(n).Call(f).Op(wasmtest.Drop))
 }
 

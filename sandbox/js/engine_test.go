@@ -1,6 +1,7 @@
 package js_test
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/runnelhq/runnel/sandbox"
@@ -36,5 +37,28 @@ func TestAFunctionUsesWhatWasFreedAtDeploy(t *testing.T) {
 		}`, sandbox.Call{})
 	if err != nil || string(out.Output) != "true" {
 		t.Errorf("%s, %v", out.Output, err)
+	}
+}
+
+// wazero's stacks were most of a call's garbage, 270 KB.
+func TestACallLeavesLittleGarbage(t *testing.T) {
+	wasm, _, err := jstest.Build(t, `export async function handler(event) { return "hello " + event }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const calls = 50
+	allocated := func() uint64 {
+		var m runtime.MemStats
+		for range calls {
+			if _, err := jstest.RunModule(t, wasm, sandbox.Call{Event: []byte(`"Ada"`)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&m)
+		return m.TotalAlloc
+	}
+	before := allocated()
+	if n := (allocated() - before) / calls; n > 150<<10 {
+		t.Errorf("a call allocates %d KB", n>>10)
 	}
 }
