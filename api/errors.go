@@ -70,12 +70,13 @@ func failureOf(code runnel.Code) failure {
 }
 
 // errorBody is the body of every answer that is not a result. Supabase clients
-// read "error", ours "code"; they are the same.
+// read "error", ours "code"; they are the same. InvocationID is null where the
+// request was no call. A call that was refused has one, under which nothing ran.
 type errorBody struct {
 	Error        runnel.Code `json:"error"`
 	Code         runnel.Code `json:"code"`
 	Message      string      `json:"message"`
-	InvocationID string      `json:"invocation_id,omitempty"`
+	InvocationID *string     `json:"invocation_id"`
 }
 
 // writeError answers with err. An error that is not a *runnel.Error is logged
@@ -121,7 +122,14 @@ func writeFailure(w http.ResponseWriter, status int, e *runnel.Error) {
 	if status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="runnel"`)
 	}
-	writeJSON(w, status, errorBody{e.Code, e.Code, e.Message, h.Get(headerInvocationID)})
+	if rec, ok := w.(*recorder); ok {
+		rec.code = e.Code
+	}
+	var id *string
+	if given := h.Get(headerInvocationID); given != "" {
+		id = &given
+	}
+	writeJSON(w, status, errorBody{e.Code, e.Code, e.Message, id})
 }
 
 // writeJSON answers with v. A value that cannot be written as JSON is a bug.

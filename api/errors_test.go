@@ -65,19 +65,21 @@ func TestStatusesOfTheContract(t *testing.T) {
 
 func TestErrorBody(t *testing.T) {
 	t.Parallel()
-	w := httptest.NewRecorder()
-	w.Header().Set(headerInvocationID, "id-1")
-	writeError(w, httptest.NewRequest("GET", "/", nil), quietLog, fmt.Errorf("outer: %w", runnel.Errorf(runnel.CodeTooManyRequests, "wait a moment")))
-	var got map[string]any
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]any{"error": "TooManyRequests", "code": "TooManyRequests", "message": "wait a moment", "invocation_id": "id-1"}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("body %v, want %v", got, want)
-	}
-	if w.Code != 429 || w.Header().Get("Retry-After") == "" || w.Header().Get("Content-Type") != typeJSON {
-		t.Errorf("%d %v", w.Code, w.Header())
+	for given, id := range map[string]any{"id-1": "id-1", "": nil} { // "": not a call
+		w := httptest.NewRecorder()
+		w.Header().Set(headerInvocationID, given)
+		writeError(w, httptest.NewRequest("GET", "/", nil), quietLog, fmt.Errorf("outer: %w", runnel.Errorf(runnel.CodeTooManyRequests, "wait a moment")))
+		var got map[string]any
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{"error": "TooManyRequests", "code": "TooManyRequests", "message": "wait a moment", "invocation_id": id}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("body %v, want %v", got, want)
+		}
+		if w.Code != 429 || w.Header().Get("Retry-After") == "" || w.Header().Get("Content-Type") != typeJSON {
+			t.Errorf("%d %v", w.Code, w.Header())
+		}
 	}
 }
 

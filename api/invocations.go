@@ -151,7 +151,11 @@ func (s *Server) invocation(ctx context.Context, id string) (got invocation, err
 		return got, err
 	}
 	rows, err := s.db.Invocation(ctx, id)
-	if err != nil && !(queued && runnel.CodeOf(err) == runnel.CodeNotFound) {
+	switch {
+	case err == nil || queued && runnel.CodeOf(err) == runnel.CodeNotFound:
+	case runnel.CodeOf(err) == runnel.CodeNotFound:
+		return got, runnel.Errorf(runnel.CodeNotFound, "there is no invocation %s, or none any more: a call that was refused (x-relay-error) has its id in the access log of the web process only, with the code; older ones are removed after RUNNEL_LOG_RETENTION; and log_success of a function may leave out successes", id)
+	default:
 		return got, err
 	}
 	got.Attempts = seen(rows)

@@ -65,13 +65,15 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
+	// Before any check, so that whoever is refused has an id to ask about, too: the
+	// access log has it beside the refusal's code. Nothing else knows of it then.
+	h.Set(headerInvocationID, sql.NewID())
 	e, key, err := s.prepare(w, r)
 	if err != nil {
 		h.Set(headerRelayError, "true") // nothing has run yet
 		writeError(w, r, s.log, err)
 		return
 	}
-	h.Set(headerInvocationID, e.ID)
 
 	p := parsePrefer(r.Header)
 	wait := s.cfg.WaitLimit
@@ -136,10 +138,10 @@ func (s *Server) prepare(w http.ResponseWriter, r *http.Request) (sql.Enqueue, *
 	if err != nil {
 		return sql.Enqueue{}, nil, err
 	}
-	id := w.Header().Get(headerRequestID)
+	requestID := w.Header().Get(headerRequestID)
 	ev, err := event(call{
 		Method: r.Method, Path: path, RawQuery: r.URL.RawQuery, Host: r.Host,
-		Header: r.Header, Body: body, Caller: caller, RequestID: id,
+		Header: r.Header, Body: body, Caller: caller, RequestID: requestID,
 	})
 	if err != nil {
 		return sql.Enqueue{}, nil, err
@@ -149,8 +151,8 @@ func (s *Server) prepare(w http.ResponseWriter, r *http.Request) (sql.Enqueue, *
 		once = &sql.Key{Text: key, Scope: keyScope(caller, r.Header), Request: keyRequest(r.Method, path, r.URL.RawQuery, r.Header.Get("Content-Type"), body)}
 	}
 	return sql.Enqueue{
-		ID: sql.NewID(), Function: name, Trigger: runnel.TriggerHTTP, Event: ev, Caller: caller,
-		RequestID: id, Traceparent: traceparent(r.Header.Get("Traceparent")),
+		ID: w.Header().Get(headerInvocationID), Function: name, Trigger: runnel.TriggerHTTP, Event: ev, Caller: caller,
+		RequestID: requestID, Traceparent: traceparent(r.Header.Get("Traceparent")),
 	}, once, nil
 }
 

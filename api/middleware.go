@@ -14,6 +14,7 @@ type recorder struct {
 	http.ResponseWriter
 	status int // 0 until the header is written
 	bytes  int64
+	code   runnel.Code // of the failure that was answered; "": none
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -36,7 +37,7 @@ func (w *recorder) Write(b []byte) (int, error) {
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // observe gives every request an id, answers panics, and writes the access log:
-// no query string, no header but the ids, no body.
+// no query string, no header but the ids, no body; of a failure its code.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -56,10 +57,15 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			if quiet[r.URL.Path] {
 				level = slog.LevelDebug
 			}
-			s.log.Log(r.Context(), level, "request",
+			line := []any{
 				"method", r.Method, "path", r.URL.Path, "status", rec.status, "bytes", rec.bytes,
-				"duration_ms", float64(time.Since(start).Microseconds())/1000,
-				"request_id", id, "invocation_id", rec.Header().Get(headerInvocationID))
+				"duration_ms", float64(time.Since(start).Microseconds()) / 1000,
+				"request_id", id, "invocation_id", rec.Header().Get(headerInvocationID),
+			}
+			if rec.code != "" {
+				line = append(line, "code", rec.code)
+			}
+			s.log.Log(r.Context(), level, "request", line...)
 			if p == http.ErrAbortHandler {
 				panic(p)
 			}

@@ -54,11 +54,16 @@ type apiError struct {
 	Code         runnel.Code `json:"code"`
 	Message      string      `json:"message"`
 	InvocationID string      `json:"invocation_id"`
+	Refused      bool        `json:"-"` // of a call: nothing has run under the id
 }
 
 func (e *apiError) Error() string {
 	text := fmt.Sprintf("%s: %s", e.Code, e.Message)
-	if e.InvocationID != "" {
+	switch {
+	case e.InvocationID == "":
+	case e.Refused:
+		text += " (refused call " + e.InvocationID + ")"
+	default:
 		text += " (invocation " + e.InvocationID + ")"
 	}
 	return text

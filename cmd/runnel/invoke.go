@@ -66,6 +66,7 @@ RUNNEL_URL is set.`,
 			}
 			var e apiError
 			if json.Unmarshal(b, &e) == nil && e.Code != "" {
+				e.Refused = res.Header.Get("X-Relay-Error") != ""
 				return &e
 			}
 			// The function chose this status itself.
