@@ -107,7 +107,7 @@ var rules = map[string]rule{
 		reason: "the one place where the sandbox, Postgres and the network meet; what it stores is redacted here, and secrets are opened here",
 	},
 	"api": {
-		may:    []string{root, "jobs", "sql", "redact", "internal/keyring", pgx, river, riverui, prometheus, jwt, keyfunc, sync},
+		may:    []string{root, "jobs", "sql", "redact", "internal/keyring", "internal/terminal", pgx, river, riverui, prometheus, jwt, keyfunc, sync},
 		reason: "HTTP never runs a guest: it cannot import the sandbox. pgx only names River's transaction type. It seals secrets and opens none but to rotate them",
 	},
 	"internal/egress": {
@@ -120,6 +120,10 @@ var rules = map[string]rule{
 	},
 	"internal/batch": {
 		reason: "a data structure",
+	},
+	"internal/terminal": {
+		forbid: append(outside, "os", "log", "log/slog", "time", "unsafe"),
+		reason: "it reads what anybody wrote and returns what can be shown: pure",
 	},
 	"internal/settings": {
 		may:    []string{root, "internal/keyring", env},

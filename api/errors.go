@@ -77,12 +77,14 @@ type errorBody struct {
 	Code         runnel.Code `json:"code"`
 	Message      string      `json:"message"`
 	InvocationID *string     `json:"invocation_id"`
+	// Logs are what the function logged, where it was evaluated for a deploy.
+	Logs []runnel.LogLine `json:"logs,omitempty"`
 }
 
 // writeError answers with err. An error that is not a *runnel.Error is logged
 // and shown as internal: its text was not written for the caller. When the
 // caller has hung up, there is nobody to answer and nothing has failed.
-func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error, logs ...runnel.LogLine) {
 	switch cause := context.Cause(r.Context()); {
 	case errors.Is(cause, errStopping):
 		var ours *runnel.Error
@@ -97,7 +99,7 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	if cause := errors.Unwrap(e); status >= 500 && cause != nil {
 		log.ErrorContext(r.Context(), "request failed", "code", e.Code, "error", cause, "request_id", w.Header().Get(headerRequestID))
 	}
-	writeFailure(w, status, e)
+	writeFailure(w, status, e, logs...)
 }
 
 // explain makes err fit to show.
@@ -113,7 +115,7 @@ func explain(err error, requestID string) *runnel.Error {
 }
 
 // writeFailure answers with e under a status that may differ from its code's.
-func writeFailure(w http.ResponseWriter, status int, e *runnel.Error) {
+func writeFailure(w http.ResponseWriter, status int, e *runnel.Error, logs ...runnel.LogLine) {
 	h := w.Header()
 	if h.Get("Retry-After") == "" && (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) {
 		// In whole seconds, rounded up: asking a moment too early is refused again.
@@ -129,7 +131,7 @@ func writeFailure(w http.ResponseWriter, status int, e *runnel.Error) {
 	if given := h.Get(headerInvocationID); given != "" {
 		id = &given
 	}
-	writeJSON(w, status, errorBody{e.Code, e.Code, e.Message, id})
+	writeJSON(w, status, errorBody{e.Code, e.Code, e.Message, id, logs})
 }
 
 // writeJSON answers with v. A value that cannot be written as JSON is a bug.

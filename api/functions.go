@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"path"
@@ -10,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/terminal"
+	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/redact"
 	"github.com/runnelhq/runnel/sql"
 )
@@ -23,21 +24,29 @@ func shown(fn runnel.Function) runnel.Function {
 
 // deployed is a function and what its deployer should know about it.
 type deployed struct {
-	fn       runnel.Function
-	warnings []string
+	fn        runnel.Function
+	unchanged bool             // no version was made
+	logs      []runnel.LogLine // of its evaluation at deploy, safe to show
+	warnings  []string
 }
 
-// MarshalJSON adds "warnings" to the function's own fields.
+// MarshalJSON adds "unchanged", "logs" and "warnings", where there are any, to the
+// function's own fields.
 func (d deployed) MarshalJSON() ([]byte, error) {
 	b, err := json.Marshal(shown(d.fn))
-	if err != nil || len(d.warnings) == 0 {
-		return b, err
-	}
-	warnings, err := json.Marshal(d.warnings)
 	if err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(b[:len(b)-1], `,"warnings":%s}`, warnings), nil
+	more, err := json.Marshal(struct {
+		Unchanged bool             `json:"unchanged,omitempty"`
+		Logs      []runnel.LogLine `json:"logs,omitempty"`
+		Warnings  []string         `json:"warnings,omitempty"`
+	}{d.unchanged, d.logs, d.warnings})
+	if err != nil || len(more) == len("{}") {
+		return b, err
+	}
+	b[len(b)-1] = ','
+	return append(b, more[1:]...), nil
 }
 
 func newDeployed(fn runnel.Function) deployed {
@@ -48,7 +57,23 @@ func newDeployed(fn runnel.Function) deployed {
 	return d
 }
 
-// postFunction deploys: 201 for a new function, 200 for a new version of one.
+// shownLogs makes what was logged at deploy fit to show: without secrets, although
+// none was there to read, and without what a terminal would obey.
+func shownLogs(logs []runnel.LogLine, env map[string]string) []runnel.LogLine {
+	messages := make([]string, len(logs))
+	for i, l := range logs {
+		messages[i] = l.Message
+	}
+	out := make([]runnel.LogLine, len(logs))
+	for i, m := range redact.ForEnvironment(env).Lines(messages) {
+		out[i] = runnel.LogLine{T: logs[i].T, Level: logs[i].Level, Message: terminal.Printable(m)}
+	}
+	return out
+}
+
+// postFunction deploys: 201 for a new function, 200 for a new version of one, and 200
+// with "unchanged" where "if_changed" was asked for and the module is the current
+// version's.
 func (s *Server) postFunction(w http.ResponseWriter, r *http.Request) {
 	var createOnly bool
 	switch r.Header.Get("If-None-Match") {
@@ -67,31 +92,37 @@ func (s *Server) postFunction(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, s.log, err)
 		return
 	}
-	var fn runnel.Function
-	var created bool
-	dep := sql.Deploy{Name: u.Name, Config: u.Config, CreateOnly: createOnly}
+	var made jobs.Deployed
+	dep := sql.Deploy{Name: u.Name, Config: u.Config, CreateOnly: createOnly, IfChanged: u.IfChanged}
 	if u.script() {
 		name := u.FileName
 		if !slices.Contains(scripts, strings.ToLower(path.Ext(name))) {
 			name = u.Name + ".js"
 		}
-		fn, created, err = s.deployer.DeployScript(r.Context(), dep, name, u.File)
+		made, err = s.deployer.DeployScript(r.Context(), dep, name, u.File)
 	} else if dep.Wasm = u.File; u.Snapshot {
-		fn, created, err = s.deployer.DeploySnapshot(r.Context(), dep)
+		made, err = s.deployer.DeploySnapshot(r.Context(), dep)
 	} else {
-		fn, created, err = s.deployer.Deploy(r.Context(), dep)
+		made, err = s.deployer.Deploy(r.Context(), dep)
 	}
 	if err != nil {
-		writeError(w, r, s.log, err)
+		var env map[string]string
+		if u.Environment != nil {
+			env = *u.Environment
+		}
+		writeError(w, r, s.log, err, shownLogs(made.Logs, env)...)
 		return
 	}
-	s.log.InfoContext(r.Context(), "function deployed", "function", fn.Name, "version", fn.Version, "wasm_hash", fn.WasmHash, "created", created)
+	fn, created := made.Function, made.Made == sql.MadeFunction
+	s.log.InfoContext(r.Context(), "function deployed", "function", fn.Name, "version", fn.Version, "wasm_hash", fn.WasmHash, "created", created, "unchanged", made.Made == sql.MadeNothing)
 	status := http.StatusOK
 	if created {
 		status = http.StatusCreated
 		w.Header().Set("Location", "/admin/v1/functions/"+fn.Name)
 	}
-	writeJSON(w, status, newDeployed(fn))
+	answer := newDeployed(fn)
+	answer.unchanged, answer.logs = made.Made == sql.MadeNothing, shownLogs(made.Logs, fn.Environment)
+	writeJSON(w, status, answer)
 }
 
 func (s *Server) listFunctions(w http.ResponseWriter, r *http.Request) {

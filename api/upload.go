@@ -30,6 +30,9 @@ type metadata struct {
 	Name string `json:"name"`
 	// Snapshot has a reactor initialised once, at deploy. Scripts always are.
 	Snapshot bool `json:"snapshot"`
+	// IfChanged makes no version of a module that is the current version's already:
+	// then only the configuration is set.
+	IfChanged bool `json:"if_changed"`
 	runnel.Config
 }
 

@@ -20,6 +20,16 @@ const kindJavaScript = "javascript"
 // for seconds, and some hundred MB.
 const maxBuilds = 2
 
+// Deployed is what became of a deploy.
+type Deployed struct {
+	runnel.Function
+	Made sql.Made
+	// Logs are what a script, or a reactor before its snapshot, logged while it was
+	// evaluated: also of one that failed. They may hold anything that a function can
+	// write but secrets, which nothing that is evaluated here has been given.
+	Logs []runnel.LogLine
+}
+
 // Deployer makes versions of modules that the sandbox would run.
 type Deployer struct {
 	db       *sql.DB
@@ -63,42 +73,44 @@ func (d *Deployer) Close() error {
 }
 
 // Deploy checks d.Wasm and d.Config and makes a new version, and the function
-// too when the name is new (created). d.Hash and d.Kind are filled in here: the
-// hash stored is the hash of the bytes that were checked.
-func (d *Deployer) Deploy(ctx context.Context, dep sql.Deploy) (fn runnel.Function, created bool, err error) {
+// too when the name is new. d.Hash and d.Kind are filled in here: the hash stored
+// is the hash of the bytes that were checked.
+func (d *Deployer) Deploy(ctx context.Context, dep sql.Deploy) (Deployed, error) {
 	if err := checkDeploy(dep); err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{}, err
 	}
-	return d.store(ctx, dep, "")
+	return d.store(ctx, dep, "", nil)
 }
 
 // DeploySnapshot is Deploy for a reactor that is initialised now, so that each call
 // begins where _initialize has ended. What it takes for random then, such as the seeds
 // of hash tables, is the same in every call.
-func (d *Deployer) DeploySnapshot(ctx context.Context, dep sql.Deploy) (fn runnel.Function, created bool, err error) {
+func (d *Deployer) DeploySnapshot(ctx context.Context, dep sql.Deploy) (Deployed, error) {
 	if err := checkDeploy(dep); err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{}, err
 	}
 	info, err := sandbox.Check(ctx, dep.Wasm)
 	if err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{}, err
 	}
 	if info.Kind != sandbox.Reactor {
-		return runnel.Function{}, false, runnel.Errorf(runnel.CodeInvalidModule, "a snapshot is taken of a reactor, which exports _initialize, runnel_alloc and handler, and this module is a command: deploy it without a snapshot")
+		return Deployed{}, runnel.Errorf(runnel.CodeInvalidModule, "a snapshot is taken of a reactor, which exports _initialize, runnel_alloc and handler, and this module is a command: deploy it without a snapshot")
 	}
 	done, err := d.build(ctx)
 	if err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{}, err
 	}
 	defer done()
 	rt, err := d.runtime()
 	if err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{}, err
 	}
-	if dep.Wasm, _, err = rt.Snapshot(ctx, sandbox.Snapshot{Wasm: dep.Wasm}); err != nil {
-		return runnel.Function{}, false, err
+	wasm, out, err := rt.Snapshot(ctx, sandbox.Snapshot{Wasm: dep.Wasm})
+	if err != nil {
+		return Deployed{Logs: out.Logs}, err
 	}
-	return d.store(ctx, dep, "")
+	dep.Wasm = wasm
+	return d.store(ctx, dep, "", out.Logs)
 }
 
 // build waits until something may be evaluated.
@@ -113,27 +125,29 @@ func (d *Deployer) build(ctx context.Context) (done func(), err error) {
 
 // DeployScript is Deploy for JavaScript or TypeScript: the module is made of the
 // source here. The file's name says what language it is in.
-func (d *Deployer) DeployScript(ctx context.Context, dep sql.Deploy, file string, source []byte) (fn runnel.Function, created bool, err error) {
+func (d *Deployer) DeployScript(ctx context.Context, dep sql.Deploy, file string, source []byte) (Deployed, error) {
 	if err := checkDeploy(dep); err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{}, err
 	}
 	done, err := d.build(ctx)
 	if err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{}, err
 	}
 	defer done()
 	script, err := d.translate(ctx, file, source)
 	if err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{}, err
 	}
 	rt, err := d.runtime()
 	if err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{}, err
 	}
-	if dep.Wasm, _, err = js.Build(ctx, rt, script); err != nil {
-		return runnel.Function{}, false, err
+	wasm, out, err := js.Build(ctx, rt, script)
+	if err != nil {
+		return Deployed{Logs: out.Logs}, err
 	}
-	return d.store(ctx, dep, kindJavaScript)
+	dep.Wasm = wasm
+	return d.store(ctx, dep, kindJavaScript, out.Logs)
 }
 
 func (d *Deployer) translate(ctx context.Context, file string, source []byte) (js.Script, error) {
@@ -150,20 +164,22 @@ func checkDeploy(dep sql.Deploy) error {
 	return dep.Config.Check()
 }
 
-func (d *Deployer) store(ctx context.Context, dep sql.Deploy, kind string) (fn runnel.Function, created bool, err error) {
+// store makes a version of a module that logged while it was made.
+func (d *Deployer) store(ctx context.Context, dep sql.Deploy, kind string, logs []runnel.LogLine) (Deployed, error) {
 	info, err := sandbox.Check(ctx, dep.Wasm)
 	if err != nil {
-		return runnel.Function{}, false, err
+		return Deployed{Logs: logs}, err
 	}
 	if d.compiler != nil {
 		if err := sandbox.Precompile(ctx, d.compiler, dep.Wasm); err != nil {
-			return runnel.Function{}, false, err
+			return Deployed{Logs: logs}, err
 		}
 	}
 	if dep.Hash, dep.Kind = info.Hash, string(info.Kind); kind != "" {
 		dep.Kind = kind
 	}
-	return d.db.Deploy(ctx, dep)
+	fn, made, err := d.db.Deploy(ctx, dep)
+	return Deployed{fn, made, logs}, err
 }
 
 // runtime returns where scripts are evaluated.

@@ -100,21 +100,21 @@ func (h *house) function(name string, wasm []byte, cfg string) runnel.Function {
 			h.t.Fatal(err)
 		}
 	}
-	fn, _, err := h.deploy.Deploy(h.t.Context(), sql.Deploy{Name: name, Wasm: wasm, Config: c})
+	made, err := h.deploy.Deploy(h.t.Context(), sql.Deploy{Name: name, Wasm: wasm, Config: c})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return fn
+	return made.Function
 }
 
 // script deploys source.
 func (h *house) script(name, file, source string) runnel.Function {
 	h.t.Helper()
-	fn, _, err := h.deploy.DeployScript(h.t.Context(), sql.Deploy{Name: name}, file, []byte(source))
+	made, err := h.deploy.DeployScript(h.t.Context(), sql.Deploy{Name: name}, file, []byte(source))
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return fn
+	return made.Function
 }
 
 // http invokes as the HTTP trigger does, and waits.

@@ -102,7 +102,7 @@ func TestAScriptThatCannotRunIsRefusedAtDeploy(t *testing.T) {
 		"timer":   {"a.js", `setTimeout(() => {}, 1); export const handler = () => 1`, "move the call into the handler"},
 		"query":   {"a.js", `db.query("select 1").catch(() => {}); export const handler = () => 1`, "move the call into the handler"},
 	} {
-		_, _, err := h.deploy.DeployScript(t.Context(), sql.Deploy{Name: "bad"}, c.file, []byte(c.source))
+		_, err := h.deploy.DeployScript(t.Context(), sql.Deploy{Name: "bad"}, c.file, []byte(c.source))
 		if runnel.CodeOf(err) != runnel.CodeInvalidModule || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: error %v, want InvalidModule saying %q", name, err, c.says)
 		}

@@ -2,7 +2,9 @@ package sql
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -18,41 +20,105 @@ type Deploy struct {
 	Kind       string // a sandbox.Kind, or "javascript"
 	Config     runnel.Config
 	CreateOnly bool // an existing name is refused with CodeAlreadyExists
+	IfChanged  bool // no version is made of the module that the current one has
 }
 
+// Made is what a Deploy made.
+type Made int
+
+// The zero value is that of a failure.
+const (
+	MadeFunction Made = 1 + iota // a new one, in its first version
+	MadeVersion                  // of a function that was there
+	MadeNothing                  // the module is the current version's; the configuration may have changed
+)
+
+// errAsBefore ends a transaction that would change nothing.
+var errAsBefore = errors.New("as before")
+
 // Deploy stores a module as a new version, makes it current and sets what
-// d.Config sets, in one transaction. The module must have been checked: this
-// package only has the database compare its hash (CodeHashMismatch).
-func (db *DB) Deploy(ctx context.Context, d Deploy) (fn runnel.Function, created bool, err error) {
+// d.Config sets, in one transaction. With d.IfChanged and the current version's
+// module only the configuration is set, and where that is as it was, nothing is
+// written at all. The module must have been checked: this package only has the
+// database compare its hash (CodeHashMismatch).
+func (db *DB) Deploy(ctx context.Context, d Deploy) (fn runnel.Function, made Made, err error) {
 	if err := runnel.CheckName(d.Name); err != nil {
-		return fn, false, err
+		return fn, 0, err
 	}
 	if err := d.Config.Check(); err != nil {
-		return fn, false, err
+		return fn, 0, err
 	}
 	if len(d.Wasm) > runnel.MaxModuleSize {
-		return fn, false, runnel.Errorf(runnel.CodeTooLarge, "the module is %d bytes: at most 10 MB can be deployed", len(d.Wasm))
+		return fn, 0, runnel.Errorf(runnel.CodeTooLarge, "the module is %d bytes: at most 10 MB can be deployed", len(d.Wasm))
 	}
 	err = pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT runnel.lock_modules()`); err != nil {
 			return err
 		}
-		err := tx.QueryRow(ctx, deploySQL, d.Name, d.Wasm, d.Hash, d.Kind, d.CreateOnly).Scan(&created)
-		switch {
-		case missing(err):
-			return runnel.Errorf(runnel.CodeAlreadyExists, "function %s exists: choose another name, or deploy without asking for a new one", d.Name)
-		case violates(err, checkViolation, "wasm_hash_matches_wasm_bytes"):
-			return runnel.Errorf(runnel.CodeHashMismatch, "the module's bytes do not have the hash %.64s: deploy it again", d.Hash).Because(err)
-		case err != nil:
+		before, same, err := unchanged(ctx, tx, d)
+		if err != nil {
+			return err
+		}
+		if same {
+			made = MadeNothing
+		} else if made, err = newVersion(ctx, tx, d); err != nil {
 			return err
 		}
 		if err := configure(ctx, tx, d.Name, d.Config); err != nil {
 			return err
 		}
-		fn, err = findFunction(ctx, tx, d.Name)
-		return err
+		if fn, err = findFunction(ctx, tx, d.Name); err != nil {
+			return err
+		}
+		if same {
+			written := fn.UpdatedAt
+			if fn.UpdatedAt = before.UpdatedAt; reflect.DeepEqual(fn, before) {
+				return errAsBefore
+			}
+			fn.UpdatedAt = written
+		}
+		return nil
 	})
-	return fn, created, coded("deploy "+d.Name, err)
+	if errors.Is(err, errAsBefore) {
+		err = nil
+	}
+	if err != nil {
+		return runnel.Function{}, 0, coded("deploy "+d.Name, err)
+	}
+	return fn, made, nil
+}
+
+// unchanged returns the function as it is, and locks it, when d is to make nothing
+// of the module that it has.
+func unchanged(ctx context.Context, tx pgx.Tx, d Deploy) (fn runnel.Function, same bool, err error) {
+	if !d.IfChanged || d.CreateOnly {
+		return fn, false, nil
+	}
+	err = tx.QueryRow(ctx, unchangedSQL, d.Name, d.Hash, d.Kind).Scan(&same)
+	if missing(err) {
+		return fn, false, nil
+	}
+	if err != nil || !same {
+		return fn, false, err
+	}
+	fn, err = findFunction(ctx, tx, d.Name)
+	return fn, true, err
+}
+
+func newVersion(ctx context.Context, tx pgx.Tx, d Deploy) (Made, error) {
+	var created bool
+	err := tx.QueryRow(ctx, deploySQL, d.Name, d.Wasm, d.Hash, d.Kind, d.CreateOnly).Scan(&created)
+	switch {
+	case missing(err):
+		return 0, runnel.Errorf(runnel.CodeAlreadyExists, "function %s exists: choose another name, or deploy without asking for a new one", d.Name)
+	case violates(err, checkViolation, "wasm_hash_matches_wasm_bytes"):
+		return 0, runnel.Errorf(runnel.CodeHashMismatch, "the module's bytes do not have the hash %.64s: deploy it again", d.Hash).Because(err)
+	case err != nil:
+		return 0, err
+	case created:
+		return MadeFunction, nil
+	}
+	return MadeVersion, nil
 }
 
 // configure sets what is not nil in c.

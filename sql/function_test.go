@@ -12,12 +12,77 @@ import (
 	"github.com/runnelhq/runnel/sql"
 )
 
+// What is deployed again as it is leaves no trace; what differs in its configuration
+// only is configured and gets no version.
+func TestDeploy_IfChanged(t *testing.T) {
+	b := setup(t)
+	wasm, hash := module("one")
+	again := sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "command", IfChanged: true, Config: runnel.Config{
+		Description: ptr("greets"), Timeout: ptr(runnel.Duration(time.Second)), Environment: &map[string]string{"A": "1"}, AllowedHosts: &[]string{"a.example"},
+		FlowConfig: runnel.FlowConfig{MaxConcurrency: ptr(2), Rate: &runnel.Rate{PerSecond: 10, Burst: 10}}, LogSuccess: ptr(runnel.Share(0.1)),
+	}}
+	first, made, err := b.db.Deploy(t.Context(), again)
+	if err != nil || made != sql.MadeFunction {
+		t.Fatal(made, err)
+	}
+	count := func(want int) {
+		t.Helper()
+		versions, err := b.db.Versions(t.Context(), "hello")
+		if err != nil || len(versions) != want {
+			t.Errorf("%d versions, %v; want %d", len(versions), err, want)
+		}
+	}
+	for range 2 {
+		fn, made, err := b.db.Deploy(t.Context(), again)
+		if err != nil || made != sql.MadeNothing || !reflect.DeepEqual(fn, first) {
+			t.Errorf("as it was: %+v, %v, %v; want %+v", fn, made, err, first)
+		}
+	}
+	count(1)
+
+	again.Config.Environment = &map[string]string{"A": "2"}
+	fn, made, err := b.db.Deploy(t.Context(), again)
+	if err != nil || made != sql.MadeNothing || fn.Version != 1 || fn.Environment["A"] != "2" || !fn.UpdatedAt.After(first.UpdatedAt) {
+		t.Errorf("configured: %+v, %v, %v", fn, made, err)
+	}
+	count(1)
+	if found, err := b.db.Function(t.Context(), "hello"); err != nil || !reflect.DeepEqual(found, fn) {
+		t.Errorf("the configuration was not kept: %+v, %v; want %+v", found, err, fn)
+	}
+
+	for name, d := range map[string]sql.Deploy{"another kind": {Kind: "javascript", IfChanged: true}, "whether or not": {Kind: "javascript"}} {
+		d.Name, d.Wasm, d.Hash = "hello", wasm, hash
+		if _, made, err := b.db.Deploy(t.Context(), d); err != nil || made != sql.MadeVersion {
+			t.Errorf("%s: %v, %v", name, made, err)
+		}
+	}
+	// An older version's module is not the current one's.
+	again.Config = runnel.Config{}
+	if fn, made, err := b.db.Deploy(t.Context(), again); err != nil || made != sql.MadeVersion || fn.Version != 4 {
+		t.Errorf("an older module: %+v, %v, %v", fn, made, err)
+	}
+	if _, err := b.db.Rollback(t.Context(), "hello", 1); err != nil {
+		t.Fatal(err)
+	}
+	if fn, made, err := b.db.Deploy(t.Context(), again); err != nil || made != sql.MadeNothing || fn.Version != 1 {
+		t.Errorf("after a rollback: %+v, %v, %v", fn, made, err)
+	}
+	again.CreateOnly = true
+	if _, _, err := b.db.Deploy(t.Context(), again); runnel.CodeOf(err) != runnel.CodeAlreadyExists {
+		t.Errorf("create only: %v", err)
+	}
+	again.CreateOnly, again.Hash = false, strings.Repeat("0", 64)
+	if _, _, err := b.db.Deploy(t.Context(), again); runnel.CodeOf(err) != runnel.CodeHashMismatch {
+		t.Errorf("another hash: %v", err)
+	}
+}
+
 func TestDeploy_CreatesThenAddsVersions(t *testing.T) {
 	b := setup(t)
 	wasm, hash := module("one")
-	fn, created, err := b.db.Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "command"})
-	if err != nil || !created {
-		t.Fatal(created, err)
+	fn, made, err := b.db.Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "command"})
+	if err != nil || made != sql.MadeFunction {
+		t.Fatal(made, err)
 	}
 	if fn.ID == "" || fn.CreatedAt.IsZero() || fn.UpdatedAt.IsZero() {
 		t.Errorf("got %+v", fn)
@@ -32,14 +97,14 @@ func TestDeploy_CreatesThenAddsVersions(t *testing.T) {
 	}
 
 	wasm, hash = module("two")
-	fn, created, err = b.db.Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "reactor", Config: runnel.Config{
+	fn, made, err = b.db.Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "reactor", Config: runnel.Config{
 		Description: ptr("greets"), Timeout: ptr(runnel.Duration(1500 * time.Microsecond)), MaxMemory: ptr(runnel.Bytes(1 << 20)),
 		Environment:  &map[string]string{"ENV": "production", "API_KEY": "k"},
 		AllowedHosts: &[]string{"*.example.com"}, MaxAttempts: ptr(7), Backoff: &runnel.Backoff{Max: runnel.Duration(500 * time.Millisecond)},
 		FlowConfig: runnel.FlowConfig{MaxConcurrency: ptr(2)}, CanBypassRLS: ptr(true), VerifyJWT: ptr(false),
 	}})
-	if err != nil || created || fn.ID != id {
-		t.Fatal(fn, created, err)
+	if err != nil || made != sql.MadeVersion || fn.ID != id {
+		t.Fatal(fn, made, err)
 	}
 	found, err := b.db.Function(t.Context(), "hello")
 	if err != nil || !reflect.DeepEqual(found, fn) {

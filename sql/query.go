@@ -14,6 +14,8 @@ var (
 	functionsSQL string
 	//go:embed query/deploy.sql
 	deploySQL string
+	//go:embed query/unchanged.sql
+	unchangedSQL string
 	//go:embed query/configure.sql
 	configureSQL string
 	//go:embed query/environment.sql

@@ -26,7 +26,7 @@ func healthy(t *testing.T) *pgxpool.Pool {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, _, err := jobs.NewDeployer(db).Deploy(t.Context(), sql.Deploy{Name: "quick", Wasm: guests.Answer(`1`)}); err != nil {
+	if _, err := jobs.NewDeployer(db).Deploy(t.Context(), sql.Deploy{Name: "quick", Wasm: guests.Answer(`1`)}); err != nil {
 		t.Fatal(err)
 	}
 	pool, err := pgxpool.New(t.Context(), url)

@@ -322,7 +322,7 @@ func (b *bed) addRunnel(ctx context.Context, url string) error {
 	}
 	deployer := jobs.NewDeployer(db[0])
 	open := false
-	if _, _, err := deployer.Deploy(ctx, sql.Deploy{Name: "hello", Wasm: guests.Answer(`"hello"`), Config: runnel.Config{VerifyJWT: &open}}); err != nil {
+	if _, err := deployer.Deploy(ctx, sql.Deploy{Name: "hello", Wasm: guests.Answer(`"hello"`), Config: runnel.Config{VerifyJWT: &open}}); err != nil {
 		return err
 	}
 	server, err := api.NewServer(api.Config{}, api.Deps{DB: db[0], Invoker: invoker, Deployer: deployer, River: client, Registry: registry, Logger: quiet()})

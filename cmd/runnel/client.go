@@ -53,8 +53,10 @@ type apiError struct {
 	Status       int         `json:"-"`
 	Code         runnel.Code `json:"code"`
 	Message      string      `json:"message"`
-	InvocationID string      `json:"invocation_id"`
+	InvocationID string      `json:"invocation_id,omitempty"`
 	Refused      bool        `json:"-"` // of a call: nothing has run under the id
+	// Logs are what the function logged while it was evaluated for a deploy.
+	Logs []runnel.LogLine `json:"logs,omitempty"`
 }
 
 func (e *apiError) Error() string {
@@ -135,6 +137,10 @@ type function struct {
 	VerifyJWT bool     `json:"verify_jwt"`
 	UpdatedAt string   `json:"updated_at"`
 	Warnings  []string `json:"warnings"`
+
+	// Of a deploy.
+	Unchanged bool             `json:"unchanged"` // no version was made
+	Logs      []runnel.LogLine `json:"logs"`      // of its evaluation
 }
 
 func (c *client) functionPath(name string) string {
@@ -178,13 +184,4 @@ func (c *client) deploy(ctx context.Context, d deployment, createOnly bool, out 
 		header.Set("If-None-Match", "*")
 	}
 	return c.manage(ctx, http.MethodPost, "/admin/v1/functions", &body, header, out)
-}
-
-// configure changes a function's configuration.
-func (c *client) configure(ctx context.Context, name string, config map[string]json.RawMessage, out any) error {
-	b, err := json.Marshal(config)
-	if err != nil {
-		return err
-	}
-	return c.manage(ctx, http.MethodPatch, c.functionPath(name), bytes.NewReader(b), http.Header{"Content-Type": {"application/json"}}, out)
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
+
+	"github.com/runnelhq/runnel"
 )
 
 func (t *tool) deployCommand() *cobra.Command {
@@ -26,6 +28,7 @@ func (t *tool) deployCommand() *cobra.Command {
 		attempts    int
 		flow        flowFlags
 		createOnly  bool
+		force       bool
 	)
 	cmd := &cobra.Command{
 		Use:   "deploy FILE|DIR",
@@ -39,7 +42,11 @@ a tsconfig.json are installed.
 A folder's runnel.json gives the name and the configuration; a Go main package
 in it is compiled for WASI, and index.ts or index.js is bundled. For a FILE, the runnel.json beside it counts. Flags
 win over runnel.json. What neither says keeps its value, or gets its default on
-the first deploy.`,
+the first deploy.
+
+A module that is the current version's already makes no new version: then only the
+configuration is set. What a script logs while its top level runs, which it does
+once, now, is written to standard error.`,
 		Example: "  runnel deploy hello.ts\n  runnel deploy examples/price-order\n  runnel deploy build/resize.wasm --name resize --timeout 2s --env QUALITY=80",
 		Args:    exactly("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -81,8 +88,10 @@ the first deploy.`,
 			if err != nil {
 				return err
 			}
+			d.anew = force
 			var answer json.RawMessage
 			if err := c.deploy(cmd.Context(), d, createOnly, &answer); err != nil {
+				t.tellFailure(d.name, err)
 				return err
 			}
 			if file := f.sqlFile(); file != "" {
@@ -101,8 +110,12 @@ the first deploy.`,
 			if err := json.Unmarshal(answer, &fn); err != nil {
 				return err
 			}
-			t.warn(fn)
-			fmt.Fprintf(t.out, "%s is deployed as version %d (sha256 %.12s, %d bytes sent).\n", fn.Name, fn.Version, fn.WasmHash, len(d.wasm))
+			t.tell(fn)
+			if fn.Unchanged {
+				fmt.Fprintf(t.out, "%s is unchanged: version %d (sha256 %.12s).\n", fn.Name, fn.Version, fn.WasmHash)
+			} else {
+				fmt.Fprintf(t.out, "%s is deployed as version %d (sha256 %.12s, %d bytes sent).\n", fn.Name, fn.Version, fn.WasmHash, len(d.wasm))
+			}
 			return nil
 		},
 	}
@@ -117,6 +130,7 @@ the first deploy.`,
 	flags.IntVar(&attempts, "max-attempts", 0, "how often it is tried, 0: by trigger")
 	flow.add(flags)
 	flags.BoolVar(&createOnly, "create-only", false, "fail if the function exists")
+	flags.BoolVar(&force, "force", false, "make a new version even if the module has not changed")
 	return cmd
 }
 
@@ -156,9 +170,25 @@ func parseEnv(pairs []string) (map[string]string, error) {
 	return env, nil
 }
 
-func (t *tool) warn(fn function) {
+// tell says what the server has to say of a function that was deployed.
+func (t *tool) tell(fn function) {
+	t.tellLogs(fn.Name, fn.Logs)
 	for _, w := range fn.Warnings {
-		fmt.Fprintf(t.err, "warning: %s: %s\n", fn.Name, printable(w))
+		t.say("warning: %s: %s", fn.Name, w)
+	}
+}
+
+// tellFailure says what a function logged that could not be deployed.
+func (t *tool) tellFailure(name string, err error) {
+	var e *apiError
+	if !t.json && errors.As(err, &e) {
+		t.tellLogs(name, e.Logs)
+	}
+}
+
+func (t *tool) tellLogs(name string, logs []runnel.LogLine) {
+	for _, l := range logs {
+		t.say("%s: %-5s %s", name, l.Level, indent(l.Message))
 	}
 }
 

@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,17 +61,6 @@ type dev struct {
 
 	state  state
 	client *client
-}
-
-// say tells what happens.
-func (d *dev) say(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if d.json {
-		b, _ := json.Marshal(map[string]string{"message": text})
-		fmt.Fprintf(d.err, "%s\n", b)
-		return
-	}
-	fmt.Fprintln(d.err, printable(text))
 }
 
 func (d *dev) run(ctx context.Context) (err error) {
@@ -294,7 +280,7 @@ func (d *dev) deployAll(ctx context.Context, w *watcher, dirs []string) {
 }
 
 // deploy makes a new version of a function, unless its module is the current one
-// already: then only its configuration is set, so that restarts make no versions.
+// already, so that restarts make no versions.
 func (d *dev) deploy(ctx context.Context, w *watcher, dir string) (*folder, error) {
 	start := time.Now()
 	// Before anything is read, so that what changes from now on is a change.
@@ -318,24 +304,17 @@ func (d *dev) deploy(ctx context.Context, w *watcher, dir string) (*folder, erro
 	if err != nil {
 		return nil, err
 	}
-	current, err := d.client.get(ctx, f.Name)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(built.wasm) // of a script it is not the module's, so that a script is deployed again
 	var fn function
-	what := "is unchanged"
-	if current != nil && current.WasmHash == hex.EncodeToString(sum[:]) {
-		err = d.client.configure(ctx, f.Name, f.Config, &fn)
-	} else {
-		what = "is deployed"
-		err = d.client.deploy(ctx, built, false, &fn)
-	}
-	if err != nil {
+	if err := d.client.deploy(ctx, built, false, &fn); err != nil {
+		d.tellFailure(f.Name, err)
 		return nil, err
+	}
+	what := "is deployed"
+	if fn.Unchanged {
+		what = "is unchanged"
 	}
 	d.say("%s %s: version %d, %d KB, %s", fn.Name, what, fn.Version, len(built.wasm)>>10, time.Since(start).Round(time.Millisecond))
-	d.warn(fn)
+	d.tell(fn)
 	return f, nil
 }
 

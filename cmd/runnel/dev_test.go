@@ -92,10 +92,12 @@ func TestDev(t *testing.T) {
 		"try":[{"trigger":"schedule","command":"{{runnel}} logs echo"},{"trigger":"http","command":"curl {{url}}/functions/v1/echo"}]}`)
 	write(t, "functions/echo/echo.wasm", string(guests.Echo()))
 	write(t, "functions/broken/runnel.json", `{"nmae":"x"}`)
+	write(t, "functions/talk/runnel.json", "{}")
+	write(t, "functions/talk/index.ts", "console.log('routes\\x1b[2J', 2); export const handler = (e: { body: string }) => e.body;\n")
 	write(t, "functions/demo.sql", "create table if not exists public.seen (n int);\ninsert into public.seen values (1);")
 
 	dev := startDev(t)
-	for _, text := range []string{"is taken; using", "echo is deployed: version 1", "functions/broken: not deployed", `"nmae"`, "functions/demo.sql: run", "/riverui/"} {
+	for _, text := range []string{"is taken; using", "echo is deployed: version 1", "talk is deployed: version 1", `talk: info  routes\u001b[2J 2`, "functions/broken: not deployed", `"nmae"`, "functions/demo.sql: run", "/riverui/"} {
 		dev.says(text)
 	}
 	if out := dev.out.String(); strings.Index(out, "# http") > strings.Index(out, "# schedule") || !strings.Contains(out, "curl http://127.0.0.1:") || strings.Contains(out, "{{") {
@@ -155,6 +157,26 @@ func TestDev(t *testing.T) {
 	if out := must("", "deploy", "more/tell.wasm", "--env", "MY_TOKEN=token-1234567890", "--timeout", "500ms"); !strings.Contains(out, "tell is deployed as version 1") {
 		t.Errorf("deploy: %s", out)
 	}
+	if out := must("", "deploy", "more/tell.wasm"); !strings.Contains(out, "tell is unchanged: version 1") {
+		t.Errorf("deploy again: %s", out)
+	}
+	if out := must("", "deploy", "more/tell.wasm", "--force"); !strings.Contains(out, "tell is deployed as version 2") {
+		t.Errorf("deploy --force: %s", out)
+	}
+	write(t, "more/loud.js", "console.warn('at\\nonce'); export const handler = () => 1")
+	if out, errs, code := command(t, "", "deploy", "more/loud.js"); code != 0 || errs != "loud: warn  at\n          once\n" || !strings.Contains(out, "version 1") {
+		t.Errorf("deploy of a script that logs: %d %q %q", code, out, errs)
+	}
+	if out := must("", "deploy", "more/loud.js", "--json"); !strings.Contains(out, `"message": "at\nonce"`) || !strings.Contains(out, `"unchanged": true`) {
+		t.Errorf("deploy --json: %s", out)
+	}
+	write(t, "more/loud.js", "console.warn('before'); throw new Error('no')")
+	if _, errs, code := command(t, "", "deploy", "more/loud.js"); code != 1 || !strings.HasPrefix(errs, "loud: warn  before\nrunnel: InvalidModule") {
+		t.Errorf("deploy of a script that fails: %d %q", code, errs)
+	}
+	if _, errs, code := command(t, "", "deploy", "more/loud.js", "--json"); code != 1 || !json.Valid([]byte(errs)) || !strings.Contains(errs, `"code":"InvalidModule"`) || !strings.Contains(errs, `"message":"before"`) {
+		t.Errorf("deploy --json of a script that fails: %d %q", code, errs)
+	}
 	if _, errs, code := command(t, "", "deploy", "more/tell.wasm", "--create-only"); code != 1 || !strings.Contains(errs, "AlreadyExists") {
 		t.Errorf("deploy --create-only: %d %s", code, errs)
 	}
@@ -208,6 +230,7 @@ func TestDev(t *testing.T) {
 	}
 	dev = startDev(t)
 	dev.says("echo is unchanged: version 2")
+	dev.says("talk is unchanged: version 1")
 	after, err := readState(stateDir)
 	if err != nil || after.AdminToken != before.AdminToken || after.JWTSecret != before.JWTSecret {
 		t.Errorf("the secrets changed: %v", err)

@@ -42,6 +42,7 @@ type deployment struct {
 	config map[string]json.RawMessage
 	file   string // where wasm came from, for messages
 	wasm   []byte // or a bundled script
+	anew   bool   // a version is made of what has not changed, too
 }
 
 // metadata is the configuration with the name in it.
@@ -51,6 +52,9 @@ func (d deployment) metadata() map[string]json.RawMessage {
 		m = make(map[string]json.RawMessage)
 	}
 	m["name"], _ = json.Marshal(d.name) // a string always encodes
+	if !d.anew {
+		m["if_changed"] = json.RawMessage("true")
+	}
 	return m
 }
 

@@ -152,9 +152,11 @@ func TestFolderOfAFile(t *testing.T) {
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	config := map[string]json.RawMessage{"timeout": json.RawMessage(`"2s"`)}
-	b, err := json.Marshal(deployment{name: "f", config: config}.metadata())
-	if err != nil || string(b) != `{"name":"f","timeout":"2s"}` {
-		t.Errorf("%s, %v", b, err)
+	for anew, want := range map[bool]string{true: `{"name":"f","timeout":"2s"}`, false: `{"if_changed":true,"name":"f","timeout":"2s"}`} {
+		b, err := json.Marshal(deployment{name: "f", config: config, anew: anew}.metadata())
+		if err != nil || string(b) != want {
+			t.Errorf("%s, %v", b, err)
+		}
 	}
 	if _, ok := config["name"]; ok {
 		t.Error("the folder's configuration was changed")

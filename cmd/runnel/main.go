@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	var usage usageError
 	isUsage := errors.As(err, &usage)
 	if t.json {
-		b, _ := json.Marshal(map[string]string{"error": err.Error()})
+		b, _ := json.Marshal(jsonError(err))
 		fmt.Fprintf(s.err, "%s\n", b)
 	} else {
 		fmt.Fprintf(s.err, "runnel: %s\n", printable(err.Error()))
@@ -75,6 +75,16 @@ func run(ctx context.Context, args []string, s streams) int {
 		return 2
 	}
 	return 1
+}
+
+// jsonError is an error in --json: its text, and what the server says of it.
+func jsonError(err error) any {
+	out := struct {
+		Error string `json:"error"`
+		*apiError
+	}{Error: err.Error()}
+	errors.As(err, &out.apiError)
+	return out
 }
 
 func (t *tool) root() *cobra.Command {

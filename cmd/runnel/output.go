@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
-	"unicode"
+
+	"github.com/runnelhq/runnel/internal/terminal"
 )
 
 // writeJSON writes v on lines of its own.
@@ -38,24 +39,16 @@ func (t *tool) writeTable(header []string, rows [][]string) error {
 	return w.Flush()
 }
 
-// printable escapes what could move the cursor or change the terminal: names,
-// logs and rows are written by whoever wrote the function or called it. Line
-// breaks stay.
-func printable(s string) string {
-	if !strings.ContainsFunc(s, unsafe) {
-		return s
+// say tells on standard error what happens.
+func (t *tool) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if t.json {
+		b, _ := json.Marshal(map[string]string{"message": text})
+		fmt.Fprintf(t.err, "%s\n", b)
+		return
 	}
-	var b strings.Builder
-	for _, c := range s {
-		if unsafe(c) {
-			fmt.Fprintf(&b, `\u%04x`, c)
-		} else {
-			b.WriteRune(c)
-		}
-	}
-	return b.String()
+	fmt.Fprintln(t.err, printable(text))
 }
 
-func unsafe(c rune) bool {
-	return c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c))
-}
+// printable is for all that somebody else has written.
+var printable = terminal.Printable

@@ -122,7 +122,7 @@ func TestThroughPgBouncer(t *testing.T) {
 	}
 	defer db.Close()
 	no := false
-	if _, _, err := jobs.NewDeployer(db).Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: guests.Answer(`"hello"`), Config: runnel.Config{VerifyJWT: &no}}); err != nil {
+	if _, err := jobs.NewDeployer(db).Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: guests.Answer(`"hello"`), Config: runnel.Config{VerifyJWT: &no}}); err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
