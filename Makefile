@@ -7,10 +7,14 @@ BENCH ?= .
 # A PostgreSQL newer than Debian's, from npm; see .ci/postgres.
 NEWER ?= 18.4.0-beta.17
 
-.PHONY: help run build test kits newer attacks alerts bench lint fuzz examples faults
+# A checkout of QuickJS-NG in the version that functions run in, for comparison.
+QUICKJS ?=
+SUITE ?=
+
+.PHONY: help run build test kits newer attacks alerts bench lint fuzz examples faults upstream test262
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## /\1	/p' Makefile | expand -t 12
 
 run: ## start a private Postgres, the api, a worker and the examples
 	go run ./cmd/runnel dev
@@ -44,6 +48,19 @@ alerts: ## test the Prometheus alerts of docs/alerts
 
 bench: ## run the benchmarks that match BENCH (default all), one package at a time
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m ./...
+
+# The flags are those of its own release build.
+upstream: ## build bin/qjs and bin/run-test262 natively from QUICKJS, a checkout of quickjs-ng (needs gcc)
+	@test -f "$(QUICKJS)/quickjs.c" || { echo "QUICKJS=FOLDER is missing: git clone -b $$(go list -m -f '{{.Version}}' github.com/aperturerobotics/go-quickjs-wasi-reactor) https://github.com/quickjs-ng/quickjs"; exit 1; }
+	@mkdir -p bin
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cd "$(QUICKJS)" && \
+	cc="gcc -O3 -DNDEBUG -std=gnu11 -funsigned-char -w -D_GNU_SOURCE -DQUICKJS_NG_BUILD -DQJS_BUILD_LIBC" && \
+	for file in dtoa libregexp libunicode quickjs quickjs-libc; do $$cc -c $$file.c -o "$$dir/$$file.o" || exit 1; done && \
+	$$cc qjs.c gen/repl.c gen/standalone.c "$$dir"/*.o -lm -ldl -lpthread -o "$(CURDIR)/bin/qjs" && \
+	$$cc run-test262.c "$$dir"/*.o -lm -ldl -lpthread -o "$(CURDIR)/bin/run-test262"
+
+test262: upstream ## compare 5,000 tests of SUITE, a checkout of tc39/test262, in functions and in upstream's build of QUICKJS
+	go run ./bench/test262 -suite "$(SUITE)" -config "$(QUICKJS)/test262.conf" -upstream bin
 
 lint: ## check formatting, go vet, staticcheck
 	@unformatted="$$(gofmt -l .)"; test -z "$$unformatted" || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }

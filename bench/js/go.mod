@@ -6,6 +6,7 @@ go 1.26.0
 replace github.com/runnelhq/runnel => ../..
 
 require (
+	github.com/aperturerobotics/go-quickjs-wasi-reactor v0.15.1
 	github.com/bytecodealliance/wasmtime-go/v39 v39.0.1
 	github.com/dop251/goja v0.0.0-20260917113740-793a2a65c13b
 	github.com/extism/go-sdk v1.7.1
@@ -15,7 +16,6 @@ require (
 )
 
 require (
-	github.com/aperturerobotics/go-quickjs-wasi-reactor v0.15.1 // indirect
 	github.com/bits-and-blooms/bitset v1.20.0 // indirect
 	github.com/dlclark/regexp2/v2 v2.5.2 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect

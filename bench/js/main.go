@@ -6,7 +6,8 @@
 //	go run . -part work
 //
 // What it needs and does not find is left out, and the reason printed. Deno, workerd
-// and AssemblyScript come from npm into the user's cache.
+// and AssemblyScript come from npm into the user's cache; "make upstream" builds
+// native QuickJS.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -23,14 +25,15 @@ func main() {
 	rounds := flag.Int("rounds", 0, "rounds in which all take turns; 0: 5 for start, 200 for work")
 	each := flag.Duration("each", 400*time.Millisecond, "how long each is called in a round of start")
 	most := flag.Duration("most", 200*time.Second, "no new round of a part begins after this time")
+	qjs := flag.String("qjs", filepath.Join("..", "..", "bin", "qjs"), "program of the native QuickJS-NG")
 	flag.Parse()
-	if err := run(*part, *rounds, *each, *most); err != nil {
+	if err := run(*part, *qjs, *rounds, *each, *most); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(part string, rounds int, each, most time.Duration) error {
+func run(part, qjs string, rounds int, each, most time.Duration) error {
 	if part != "" && part != "start" && part != "work" {
 		return fmt.Errorf("-part is start or work, not %q", part)
 	}
@@ -43,7 +46,7 @@ func run(part string, rounds int, each, most time.Duration) error {
 		starts(b, orElse(rounds, 5), each, most)
 	}
 	if part != "start" {
-		return work(b, orElse(rounds, 200), most)
+		return work(b, qjs, orElse(rounds, 200), most)
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	engine "github.com/aperturerobotics/go-quickjs-wasi-reactor"
 )
 
 // processes are JavaScript runtimes that are programs of their own.
@@ -145,8 +147,8 @@ const config :Workerd.Config = (
 	}}
 }
 
-// node is a node process that runs what it is sent, a line of JSON for each.
-type node struct {
+// answerer is a process that runs what it is sent, a line of JSON for each.
+type answerer struct {
 	in  io.WriteCloser
 	out *bufio.Scanner
 }
@@ -170,17 +172,45 @@ require("node:readline").createInterface({ input: process.stdin }).on("line", as
   console.log(JSON.stringify({ ns: Number(process.hrtime.bigint() - t), error }));
 });`
 
-func startNode(b *bed, args ...string) (*node, error) {
+// quickjsScript is nodeScript's work for the native build of the engine.
+const quickjsScript = `
+import * as std from "qjs:std";
+for (let line; (line = std.in.getline()) !== null; ) {
+  const run = new Function(JSON.parse(line).body), t = performance.now();
+  let error; try { run() } catch (e) { error = String(e) }
+  std.out.puts(JSON.stringify({ ns: Math.round((performance.now() - t) * 1e6), error }) + "\n");
+  std.out.flush();
+}`
+
+func startNode(b *bed, args ...string) (*answerer, error) {
 	path, err := exec.LookPath("node")
 	if err != nil {
 		return nil, errNoNode
 	}
-	file := filepath.Join(b.dir, "bench.cjs")
-	if err := os.WriteFile(file, []byte(nodeScript), 0o600); err != nil {
+	return b.answerer("bench.cjs", nodeScript, path, args...)
+}
+
+// startQuickJS starts the program qjs of a native build.
+func startQuickJS(b *bed, program string) (*answerer, error) {
+	out, err := exec.CommandContext(b.ctx, program, "--version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: make upstream QUICKJS=FOLDER builds it: %w", program, err)
+	}
+	if got := "v" + strings.TrimSpace(string(out)); got != engine.Version {
+		return nil, fmt.Errorf("%s is QuickJS-NG %s, functions run in %s", program, got, engine.Version)
+	}
+	return b.answerer("bench.mjs", quickjsScript, program, "--module")
+}
+
+// answerer starts a program with a script of this name.
+func (b *bed) answerer(name, script, program string, args ...string) (*answerer, error) {
+	file := filepath.Join(b.dir, name)
+	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(b.ctx, path, append(args, file)...)
-	n := &node{}
+	cmd := exec.CommandContext(b.ctx, program, append(args, file)...)
+	n := &answerer{}
+	var err error
 	if n.in, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -200,8 +230,8 @@ func startNode(b *bed, args ...string) (*node, error) {
 	return n, nil
 }
 
-// ask returns how long node took for it.
-func (n *node) ask(kind, body string) (time.Duration, error) {
+// ask returns how long it took.
+func (n *answerer) ask(kind, body string) (time.Duration, error) {
 	request, err := json.Marshal(map[string]string{"kind": kind, "body": body})
 	if err != nil {
 		return 0, err
@@ -220,7 +250,7 @@ func (n *node) ask(kind, body string) (time.Duration, error) {
 		return 0, err
 	}
 	if answer.Error != "" {
-		return 0, fmt.Errorf("node: %s", strings.TrimSpace(answer.Error))
+		return 0, fmt.Errorf("%s", strings.TrimSpace(answer.Error))
 	}
 	return time.Duration(answer.NS), nil
 }

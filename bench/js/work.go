@@ -35,12 +35,12 @@ type runner struct {
 // work prints the median times of each work. The cost of stopping is the median of
 // the rounds' ratios: in each round Runnel and the same engine without stopping run
 // as A B B A, so that what changes slowly is in both alike.
-func work(b *bed, rounds int, most time.Duration) error {
+func work(b *bed, qjs string, rounds int, most time.Duration) error {
 	ours, bare, err := engines(b)
 	if err != nil {
 		return err
 	}
-	runners := append([]*runner{ours, bare}, otherEngines(b)...)
+	runners := append([]*runner{ours, bare}, otherEngines(b, qjs)...)
 	for _, r := range runners {
 		r.took = make([][]float64, len(works))
 	}
@@ -151,7 +151,8 @@ func engines(b *bed) (ours, bare *runner, err error) {
 	return ours, bare, nil
 }
 
-func otherEngines(b *bed) []*runner {
+// otherEngines are in this process, or in one of their own; qjs is the native QuickJS.
+func otherEngines(b *bed, qjs string) []*runner {
 	runners := []*runner{
 		{name: "modernc quickjs", run: func(w int) (time.Duration, error) {
 			vm, err := quickjs.NewVM()
@@ -166,6 +167,10 @@ func otherEngines(b *bed) []*runner {
 			return timed(func() error { _, err := vm.RunString("(function(){" + works[w].body + "})()"); return err })
 		}},
 	}
+	native, err := startQuickJS(b, qjs)
+	runners = append(runners, &runner{name: "QuickJS, native", err: err, run: func(w int) (time.Duration, error) {
+		return native.ask("work", works[w].body)
+	}})
 	for _, args := range [][]string{{"--jitless"}, nil} {
 		n, err := startNode(b, args...)
 		runners = append(runners, &runner{name: strings.Join(append([]string{"node"}, args...), " "), err: err, run: func(w int) (time.Duration, error) {

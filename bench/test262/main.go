@@ -1,12 +1,13 @@
 // Command test262 runs a sample of TC39's conformance suite through the engine that
 // functions run in: the metered module, with the prelude, a fresh instance for each
-// test. It prints the rate, and how many of the failures upstream lists as its own.
+// test. With a native build of the same QuickJS-NG it runs the same tests there too,
+// and says of each that differs whether the engine or the way of running it does.
 //
-//	go run ./bench/test262 -suite ~/test262 [-config quickjs/test262.conf] [-known quickjs/test262_errors.txt]
+//	make test262 SUITE=test262 QUICKJS=quickjs
 //
-// The suite is a checkout of github.com/tc39/test262, which is not part of this
-// repository. Tests of modules, of agents and of other realms are skipped: a function
-// has none of these.
+// Both are checkouts (github.com/tc39/test262, github.com/quickjs-ng/quickjs), which
+// are not part of this repository. Tests of modules, of agents and of other realms
+// are skipped, for a function has none of these, and so is what upstream skips.
 package main
 
 import (
@@ -14,17 +15,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +29,8 @@ import (
 	"github.com/runnelhq/runnel/sandbox/js"
 )
 
-// runner evaluates a test as a script would be, in the global scope.
+// runner evaluates a test as far as a function can: by an indirect eval, in the
+// global scope.
 const runner = `
 const evaluate = eval, run = (text) => evaluate(text);
 export async function handler({ test, wait }) {
@@ -53,215 +50,168 @@ export async function handler({ test, wait }) {
 	return text === "Test262:AsyncTestComplete" ? "done" : text;
 }`
 
-// unsupported are features that the engine's build or a function's world lacks.
-var unsupported = []string{"Atomics", "SharedArrayBuffer", "cross-realm", "IsHTMLDDA", "Temporal", "tail-call-optimization", "ShadowRealm", "import-defer", "source-phase-imports",
-	"dynamic-import", "import-attributes", "json-modules", "import-bytes", "decorators", "legacy-regexp", "host-gc-required", "FinalizationRegistry", "explicit-resource-management", "iterator-sequencing",
-	"nonextensible-applies-to-private", "immutable-arraybuffer", "joint-iteration", "await-dictionary", "upsert", "Math.sumPrecise"}
-
-var (
-	front    = regexp.MustCompile(`(?s)/\*---(.*?)---\*/`)
-	list     = regexp.MustCompile(`(?m)^\s*(flags|features|includes):\s*(?:\[([^\]]*)\]|((?:\n\s*-.*)+))`)
-	negative = regexp.MustCompile(`(?s)negative:\s*\n\s+phase:\s*(\w+)\s*\n\s+type:\s*(\w+)`)
-)
-
-type test struct {
-	path     string // from the suite's folder
-	text     string
-	flags    []string
-	features []string
-	includes []string
-	throws   string // the error that it must end with, or ""
-}
-
-func read(suite, path string) (test, error) {
-	b, err := os.ReadFile(filepath.Join(suite, path))
-	if err != nil {
-		return test{}, err
-	}
-	t := test{path: path, text: string(b)}
-	head := front.FindStringSubmatch(t.text)
-	if head == nil {
-		return t, fmt.Errorf("%s has no front matter", path)
-	}
-	for _, m := range list.FindAllStringSubmatch(head[1], -1) {
-		var items []string
-		for _, item := range strings.FieldsFunc(m[2]+m[3], func(c rune) bool { return c == ',' || c == '\n' }) {
-			if item = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(item), "- ")); item != "" {
-				items = append(items, item)
-			}
-		}
-		switch m[1] {
-		case "flags":
-			t.flags = items
-		case "features":
-			t.features = items
-		case "includes":
-			t.includes = items
-		}
-	}
-	if m := negative.FindStringSubmatch(head[1]); m != nil {
-		t.throws = m[2]
-	}
-	return t, nil
-}
-
-func (t test) skipped(config []string) bool {
-	if slices.Contains(t.flags, "module") || slices.Contains(t.flags, "CanBlockIsTrue") || slices.Contains(t.flags, "CanBlockIsFalse") {
-		return true
-	}
-	for _, f := range t.features {
-		if slices.Contains(config, f) || slices.Contains(unsupported, f) {
-			return true
-		}
-	}
-	return false
-}
-
-// event is the test as the runner takes it.
-func (t test) event(suite string) ([]byte, error) {
-	// One script: what an eval declares with let and const, another does not see.
-	harness := ""
-	if !slices.Contains(t.flags, "raw") {
-		includes := append([]string{"assert.js", "sta.js"}, t.includes...)
-		if slices.Contains(t.flags, "async") {
-			includes = append(includes, "doneprintHandle.js")
-		}
-		for _, name := range includes {
-			b, err := os.ReadFile(filepath.Join(suite, "harness", name))
-			if err != nil {
-				return nil, err
-			}
-			harness += string(b) + "\n"
-		}
-	}
-	if slices.Contains(t.flags, "onlyStrict") {
-		harness = "\"use strict\";\n" + harness
-	}
-	return json.Marshal(map[string]any{"test": harness + t.text, "wait": slices.Contains(t.flags, "async")})
-}
-
 func main() {
 	if compile.IsChild() {
 		os.Exit(compile.Child())
 	}
 	log.SetFlags(0)
-	suite := flag.String("suite", "", "folder of a checkout of test262")
+	dir := flag.String("suite", "", "folder of a checkout of test262")
 	config := flag.String("config", "", "upstream's test262.conf: features that it skips")
-	known := flag.String("known", "", "upstream's test262_errors.txt: failures that it knows")
-	sample := flag.Int("sample", 2000, "how many tests to run")
+	folder := flag.String("upstream", "", "folder with run-test262 and qjs of a native build, to compare with")
+	sample := flag.Int("sample", 5000, "how many tests to run")
+	match := flag.String("match", "", "only tests whose paths this regular expression matches")
 	seed := flag.Uint64("seed", 262, "which tests")
 	timeout := flag.Duration("timeout", 10*time.Second, "of one test")
-	verbose := flag.Bool("v", false, "print each failure")
+	verbose := flag.Bool("v", false, "print each failure, not only those that differ")
 	flag.Parse()
-	if *suite == "" {
+	if *dir == "" {
 		log.Fatal("-suite is missing: git clone https://github.com/tc39/test262, and name its folder")
 	}
-	if err := run(*suite, *config, *known, *sample, *seed, *timeout, *verbose); err != nil {
+	skip, err := skipped(*config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	pattern, err := regexp.Compile(*match)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := run(&suite{dir: *dir, match: pattern, skip: skip}, *folder, *sample, *seed, *timeout, *verbose); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(suite, config, known string, sample int, seed uint64, timeout time.Duration, verbose bool) error {
-	var paths []string
-	for _, part := range []string{"test/language", "test/built-ins"} {
-		err := filepath.WalkDir(filepath.Join(suite, part), func(path string, d fs.DirEntry, err error) error {
-			if err == nil && strings.HasSuffix(path, ".js") && !strings.HasSuffix(path, "_FIXTURE.js") {
-				rel, _ := filepath.Rel(suite, path) // it was walked to from there
-				paths = append(paths, filepath.ToSlash(rel))
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	skip, err := lines(config, func(line string) string {
-		name, ok := strings.CutSuffix(line, "=skip")
-		if !ok {
-			return ""
-		}
-		return name
-	})
-	if err != nil {
-		return err
-	}
-	theirs, err := lines(known, func(line string) string {
-		path, _, _ := strings.Cut(strings.TrimPrefix(line, "test262/"), ":")
-		return path
-	})
-	if err != nil {
-		return err
-	}
+// counts is how a sample went.
+type counts struct{ tests, skipped, passed, upstream, same int }
 
+func run(s *suite, folder string, sample int, seed uint64, timeout time.Duration, verbose bool) error {
+	paths, err := s.shuffled(seed)
+	if err != nil {
+		return err
+	}
 	ctx := context.Background()
-	rt, err := sandbox.New(ctx, sandbox.Config{Ask: js.Ask, Trace: js.Trace})
+	call, done, err := function(ctx, timeout)
 	if err != nil {
 		return err
 	}
-	defer rt.Close(ctx)
-	wasm, _, err := js.Build(ctx, rt, js.Script{Code: []byte(runner)})
-	if err != nil {
-		return err
+	defer done()
+	var native *upstream
+	if folder != "" {
+		if native, err = newUpstream(folder, s, timeout); err != nil {
+			return err
+		}
+		defer native.close()
 	}
-	sum := sha256.Sum256(wasm)
-	hash := hex.EncodeToString(sum[:])
-
-	slices.Sort(paths)
-	r := rand.New(rand.NewPCG(seed, 0))
-	r.Shuffle(len(paths), func(i, j int) { paths[i], paths[j] = paths[j], paths[i] })
-	passed, failed, shared, skipped := 0, 0, 0, 0
+	var c counts
 	began := time.Now()
 	for _, path := range paths {
-		if passed+failed == sample {
+		if c.tests == sample {
 			break
 		}
-		t, err := read(suite, path)
+		t, err := s.read(path)
 		if err != nil {
 			return err
 		}
-		if t.skipped(skip) {
-			skipped++
+		if s.skips(t) {
+			c.skipped++
 			continue
 		}
-		event, err := t.event(suite)
+		event, err := s.event(t)
 		if err != nil {
 			return err
 		}
-		out, err := rt.Run(ctx, sandbox.Call{Hash: hash, Load: func(context.Context) ([]byte, error) { return wasm, nil }, Event: event, Timeout: timeout, Memory: 256 << 20})
-		got := string(out.Output)
-		if err != nil {
-			got = err.Error()
+		c.tests++
+		got := call(event)
+		passed := t.passed(got)
+		c.passed += count(passed)
+		why, differs := "fails", false
+		if native != nil {
+			if why, differs, err = c.compare(ctx, native, s, t, event, passed); err != nil {
+				return err
+			}
 		}
-		want := `"done"`
-		if t.throws != "" {
-			want = `"threw ` + t.throws + ":"
-		}
-		if strings.HasPrefix(got, want) {
-			passed++
-			continue
-		}
-		failed++
-		if slices.Contains(theirs, path) {
-			shared++
-		}
-		if verbose {
-			fmt.Printf("%s\n\t%.200q\n", path, got)
+		if differs || verbose && !passed {
+			fmt.Printf("%s: %s: %.160q\n", path, why, got)
 		}
 	}
-	fmt.Printf("%d of %d passed (%.2f %%); %d failed, %d of them known upstream; %d more were skipped, of %d in the suite; %v\n",
-		passed, passed+failed, 100*float64(passed)/float64(max(passed+failed, 1)), failed, shared, skipped, len(paths), time.Since(began).Round(time.Second))
-	if passed == 0 {
+	fmt.Printf("functions: %d of %d passed (%.2f %%); %d were skipped, of %d in the suite\n", c.passed, c.tests, c.percent(c.passed), c.skipped, len(paths))
+	if native != nil {
+		fmt.Printf("upstream, run-test262: %d (%.2f %%)\nupstream, with the runner of functions: %d (%.2f %%)\n", c.upstream, c.percent(c.upstream), c.same, c.percent(c.same))
+	}
+	fmt.Println(time.Since(began).Round(time.Second))
+	if c.passed == 0 {
 		return errors.New("no test passed")
 	}
 	return nil
 }
 
-// lines reads a file, "" for none, and keeps what of makes of its lines.
-func lines(name string, of func(string) string) ([]string, error) {
-	if name == "" {
+// compare runs a test in the native build and says what came of it beside a function.
+func (c *counts) compare(ctx context.Context, native *upstream, s *suite, t test, event []byte, passed bool) (why string, differs bool, err error) {
+	own, err := native.own(ctx, s, t)
+	if err != nil {
+		return "", false, err
+	}
+	same, err := native.ours(ctx, t, event)
+	if err != nil {
+		return "", false, err
+	}
+	c.upstream += count(own)
+	c.same += count(same)
+	switch {
+	case passed && !own && same:
+		return "passes, and upstream with the runner of functions", true, nil
+	case passed && !own:
+		return "passes, not upstream", true, nil
+	case !passed && own && same:
+		return "fails, not upstream", true, nil
+	case !passed && own:
+		return "fails, and upstream with the runner of functions", true, nil
+	}
+	return "fails, as upstream", false, nil
+}
+
+func (c *counts) percent(n int) float64 { return 100 * float64(n) / float64(max(c.tests, 1)) }
+
+func count(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// function returns what runs a test in a function, and how it ended.
+func function(ctx context.Context, timeout time.Duration) (call func(event []byte) string, done func(), err error) {
+	rt, err := sandbox.New(ctx, sandbox.Config{Ask: js.Ask, Trace: js.Trace})
+	if err != nil {
+		return nil, nil, err
+	}
+	done = func() { _ = rt.Close(ctx) }
+	wasm, _, err := js.Build(ctx, rt, js.Script{Code: []byte(runner)})
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	sum := sha256.Sum256(wasm)
+	c := sandbox.Call{
+		Hash: hex.EncodeToString(sum[:]), Load: func(context.Context) ([]byte, error) { return wasm, nil },
+		Timeout: timeout, Memory: 256 << 20,
+	}
+	return func(event []byte) string {
+		c := c
+		c.Event = event
+		out, err := rt.Run(ctx, c)
+		if err != nil {
+			return err.Error()
+		}
+		return string(out.Output)
+	}, done, nil
+}
+
+// skipped are the features that upstream's configuration skips, none without one.
+func skipped(config string) ([]string, error) {
+	if config == "" {
 		return nil, nil
 	}
-	f, err := os.Open(name)
+	f, err := os.Open(config)
 	if err != nil {
 		return nil, err
 	}
@@ -269,8 +219,8 @@ func lines(name string, of func(string) string) ([]string, error) {
 	var all []string
 	s := bufio.NewScanner(f)
 	for s.Scan() {
-		if v := of(s.Text()); v != "" {
-			all = append(all, v)
+		if name, ok := strings.CutSuffix(s.Text(), "=skip"); ok {
+			all = append(all, name)
 		}
 	}
 	return all, s.Err()

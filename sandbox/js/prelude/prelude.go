@@ -27,7 +27,7 @@ var files embed.FS
 // language are the globals that the prelude uses at any time. It has names of its own
 // for them, because a user's code may change or delete the globals.
 const language = "Array,ArrayBuffer,BigInt,BigInt64Array,BigUint64Array,Boolean,DataView,Date,Error,EvalError,Float16Array,Float32Array,Float64Array," +
-	"Function,Int16Array,Int32Array,Int8Array,Map,Math,Number,Object,Promise,RangeError,ReferenceError,Reflect,RegExp,Set,String,Symbol,SyntaxError," +
+	"Function,Int16Array,Int32Array,Int8Array,Map,Math,Number,Object,Promise,RangeError,ReferenceError,Reflect,RegExp,Set,SharedArrayBuffer,String,Symbol,SyntaxError," +
 	"TypeError,URIError,Uint16Array,Uint32Array,Uint8Array,Uint8ClampedArray,WeakMap,WeakRef,WeakSet,parseFloat,parseInt,queueMicrotask,performance,JSON,DOMException"
 
 // Source returns the prelude: the text of a function expression,

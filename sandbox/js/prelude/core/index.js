@@ -12,6 +12,7 @@ import "./db.js";
 // The identifiers in a user's source that call for each part. Missing one costs only
 // time: what is not in the image is compiled when it is first used.
 const words = {
+  atomics: /\bAtomics\b/,
   inspect: /\bconsole\b/,
   events: /\b(Event|EventTarget|CustomEvent|AbortController|AbortSignal|fetch)\b/,
   encoding: /\b(TextEncoder|TextDecoder)\b/,
@@ -34,6 +35,7 @@ export function install(host, bundle, sources, globals) {
     "../core/env.js": environment,
     "../core/dispatch.js": dispatch,
   }, globals);
+  parts.lazy("atomics", ["Atomics"]);
   parts.lazy("events", ["Event", "EventTarget", "CustomEvent", "ErrorEvent", "AbortController", "AbortSignal", "WebSocket"]);
   parts.lazy("encoding", ["TextEncoder", "TextDecoder"]);
   parts.lazy("url", ["URL", "URLSearchParams"]);
