@@ -63,8 +63,8 @@ func runnelFunctions() []hostFunction {
 		ours("http_fetch", "ii", "i", (*invocation).hostFetch),
 		ours("result_read", "ii", "i", (*invocation).hostResultRead),
 		ours("db_query", "iiii", "i", (*invocation).hostQuery),
-		ours("port_put", "iii", "i", (*invocation).hostPortPut),
-		ours("port_call", "iii", "i", (*invocation).hostPortCall),
+		{module: hostModule, name: "port_put", params: "iii", results: "i", call: (*invocation).hostPortPut, quick: true},
+		{module: hostModule, name: "port_call", params: "iii", results: "i", call: (*invocation).hostPortCall, quick: true}, // it looks by itself
 	}
 }
 

@@ -45,6 +45,7 @@ type invocation struct {
 
 	stacks *stacks
 	native *nativeStack // of an interpreter, otherwise nil
+	ended  *lastWords   // the guest was stopped, and says where
 }
 
 type invocationKey struct{}
@@ -102,6 +103,7 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 		inv.native = inv.stacks.take()
 		defer func() { inv.stacks.put(inv.native) }()
 	}
+	defer func() { err = inv.explained(ctx, instance, err) }()
 	if inv.building {
 		return out, inv.capture(ctx, instance)
 	}
@@ -137,7 +139,12 @@ func (inv *invocation) invoke(ctx context.Context, f api.Function, params ...uin
 
 // check ends the guest when its time is up or nobody wants the result any more.
 // Every host function starts with it.
-func (inv *invocation) check() { inv.checkAt(time.Now()) }
+func (inv *invocation) check() {
+	if inv.ended != nil {
+		panic(errEnded)
+	}
+	inv.checkAt(time.Now())
+}
 
 func (inv *invocation) checkAt(now time.Time) {
 	if err := inv.interrupted(now); err != nil {

@@ -57,7 +57,8 @@ const (
 	portThrown           // the engine could not go on; why was put
 	portDrop             // forget what was put
 	portThreshold        // bytes of objects at which an engine should begin to collect garbage
-	portStack            // bytes of an engine\'s own stack that go with the native stack it may have
+	portStack            // bytes of an engine's own stack that go with the native stack it may have
+	portWhere            // where the guest was when it was stopped; the text was put
 )
 
 // Bounds of what an invocation may have under way.
@@ -137,7 +138,13 @@ func (inv *invocation) hostPortCall(p []uint64) uint64 {
 	pt := &inv.port
 	args := pt.args
 	pt.args = pt.args[:0]
-	switch uint32(p[0]) {
+	what := uint32(p[0])
+	if what == portWhere && inv.ended != nil {
+		inv.ended.say(args)
+		return 0
+	}
+	inv.check()
+	switch what {
 	case portWait:
 		return inv.portWait()
 	case portBoot:
@@ -156,7 +163,7 @@ func (inv *invocation) hostPortCall(p []uint64) uint64 {
 		return uint64(min(max(inv.memory.limit/4, minThreshold), maxThreshold))
 	case portNumber, portText, portBytes:
 	default:
-		panic(runnel.Errorf(runnel.CodeFunctionError, "port_call(%d): there is no such call", uint32(p[0])))
+		panic(runnel.Errorf(runnel.CodeFunctionError, "port_call(%d): there is no such call", what))
 	}
 	if len(args) == 0 {
 		return noAnswer

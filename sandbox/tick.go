@@ -82,7 +82,7 @@ func instantiateTick(ctx context.Context, r wazero.Runtime) error {
 func (s stackProbe) tick(ctx context.Context, stack []uint64) {
 	inv := invocationOf(ctx)
 	now := time.Now()
-	inv.checkAt(now)
+	inv.checkTick(now)
 	if inv.depth = s.depth(ctx, stack); inv.depth > inv.maxDepth() {
 		panic(inv.stackOverflow())
 	}
@@ -92,6 +92,15 @@ func (s stackProbe) tick(ctx context.Context, stack []uint64) {
 		runtime.Gosched()
 		now = time.Now()
 		inv.fuel.began, inv.fuel.yielded = now, now
+		inv.checkTick(now)
+	}
+}
+
+// checkTick is check, for a guest that was stopped too.
+func (inv *invocation) checkTick(now time.Time) {
+	if inv.ended == nil {
 		inv.checkAt(now)
+	} else if !now.Before(inv.ended.until) {
+		panic(errEnded)
 	}
 }

@@ -91,6 +91,17 @@ func (c *code) memory(op byte, offset uint32) *code {
 	return c
 }
 
+// load4 and store4 are as a compiler writes them, of aligned i32.
+func (c *code) load4(offset uint32) *code {
+	c.out = image.AppendU32(append(c.out, opI32Load, 2), offset)
+	return c
+}
+
+func (c *code) store4(offset uint32) *code {
+	c.out = image.AppendU32(append(c.out, opI32Store, 2), offset)
+	return c
+}
+
 // cell loads a cell.
 func (c *code) cell(op byte, at int32) *code { return c.i32(at).load(op, 0) }
 

@@ -1,6 +1,6 @@
 // The boot script: a function of the four native functions of the engine. It makes
-// the host object, gives it to the prelude, and returns the three functions that the
-// engine calls: step, check and track.
+// the host object, gives it to the prelude, and returns the four functions that the
+// engine calls: step, check, track and waiting.
 //
 // Everything it needs later it takes now. A function's own code can change every
 // global and every prototype, and must change nothing here by it.
@@ -62,11 +62,13 @@
 
   const host = freeze({
     __proto__: null,
-    send(op, value) {
+    // send asks for what takes time. stack is where in the function it was asked for,
+    // which is told when the function is stopped before the answer is there.
+    send(op, value, stack) {
       if (building) number("refuse", `${op}`, new ErrorClass().stack);
       return new PromiseClass((resolve, reject) => {
         const id = ++lastID;
-        pending[id] = { __proto__: null, resolve, reject };
+        pending[id] = { __proto__: null, resolve, reject, op, stack };
         number("send", `${id}`, `${op}`, stringify(value) ?? "null");
       });
     },
@@ -172,5 +174,17 @@
     rejections++;
   }
 
-  return [step, check, track];
+  // waiting says what the function waits for: the first few things.
+  function waiting() {
+    let s = "", n = 0;
+    for (const id in pending) {
+      const { op, stack } = pending[id];
+      if (++n > 4) return s + "waiting for more";
+      s += `waiting for ${op === "sleep" ? "a timer" : op}\n`;
+      if (typeof stack === "string") s += stack;
+    }
+    return s;
+  }
+
+  return [step, check, track, waiting];
 });

@@ -5,6 +5,7 @@ package js
 
 // Tags of values. A value is tag<<32 | payload.
 const (
+	tagString    = -7
 	tagObject    = -1
 	tagInt       = 0
 	tagNull      = 2
@@ -29,6 +30,7 @@ const (
 	portDrop      = 6 // forget what was put
 	portThreshold = 7 // bytes of objects at which to collect garbage
 	portStack     = 8 // bytes of stack that functions of JavaScript may use
+	portWhere     = 9 // where the invocation was when it was stopped; the text was put
 )
 
 // Kinds of what port_put is given.
@@ -96,7 +98,7 @@ func (l *linker) initialize() []byte {
 	c.cell(opI32Load, l.cells+cellContext).get(f).i64(undefined).i32(4).get(sp).call("JS_Call").set(r)
 	c.get(sp).i32(32).op(opI32Add).setSP()
 	l.thrown(c, r)
-	for i, at := range []int32{cellStep, cellCheck, cellTrack} {
+	for i, at := range []int32{cellStep, cellCheck, cellTrack, cellWaiting} {
 		c.i32(l.cells + at)
 		c.cell(opI32Load, l.cells+cellContext).get(r).i32(int32(i)).call("JS_GetPropertyUint32")
 		c.store(opI64Store, 0)
@@ -272,5 +274,36 @@ func (l *linker) track() []byte {
 	c.get(ctx).call("JS_GetException").set(v)
 	c.op(opEnd)
 	c.get(ctx).get(v).call("JS_FreeValue")
+	return c.body(1, 1)
+}
+
+// where tells the host what JavaScript was doing. It is called after an invocation
+// was stopped, at any instruction, when what is left of the instance is its memory: so
+// it may fail in any way. The text is the stack that a new Error has, since the frames
+// are still there; the innermost is at its last call. Without any frames, the boot
+// script knows what was waited for.
+func (l *linker) where() []byte {
+	const p, v = 0, 1
+	c := l.code()
+	context := func() *code { return c.cell(opI32Load, l.cells+cellContext) }
+	// tell puts the value in v when it is a string, which takes none of the
+	// function's code. p is 0 when it is not.
+	tell := func() {
+		c.i32(0).set(p)
+		c.get(v).i64(32).op(opI64ShrU, opI32WrapI64).i32(tagString).op(opI32Eq).block(opIf)
+		context().i32(l.cells + cellScratch).get(v).i32(0).call("JS_ToCStringLen2").tee(p).block(opIf)
+		c.get(p).cell(opI32Load, l.cells+cellScratch).i32(putText).call("port_put").op(opDrop)
+		c.i32(portWhere).i32(0).i32(0).call("port_call").op(opDrop)
+		c.cell(opI32Load, l.cells+cellScratch).set(p)
+		c.op(opEnd, opEnd)
+	}
+	c.cell(opI32Load, l.cells+cellRuntime).i32(-1).call("JS_SetGCThreshold") // objects may be half made
+	context().call("JS_NewError").set(v)
+	context().get(v).i32(l.cells + cellStack).call("JS_GetPropertyStr").set(v)
+	tell()
+	c.get(p).op(opI32Eqz).block(opIf)
+	context().cell(opI64Load, l.cells+cellWaiting).i64(undefined).i32(0).i32(0).call("JS_Call").set(v)
+	tell()
+	c.op(opEnd)
 	return c.body(1, 1)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/runnelhq/runnel/sandbox/image"
 )
 
-// The engine is QuickJS-NG as its authors compiled it for WASI, changed in five ways
+// The engine is QuickJS-NG as its authors compiled it for WASI, changed in six ways
 // by link, none of which moves the index of a function:
 //
 //   - its exports are those of a handler reactor, with the glue behind them
@@ -23,6 +23,8 @@ import (
 //   - its calls through the table are calls of a function that branches on the index,
 //     one for each type, and there is no table: wazero fills a table anew for each
 //     instance, which took longer than all the rest of making one
+//   - a function has a position from its beginning, not from its first call on, so
+//     that the stack of one that was stopped has it
 //
 // Everything link looks for was found in this version (v0.15.1) and is checked: a
 // QuickJS that differs is refused when the engine is built, in every test.
@@ -54,8 +56,10 @@ const (
 	cellTrack   = 24
 	cellReady   = 32
 	cellScratch = 40
+	cellWaiting = 48
 	cellName    = 64 // strings
 	cellModule  = 80
+	cellStack   = 96
 )
 
 const (
@@ -64,6 +68,7 @@ const (
 	ModuleName = "function.js"
 
 	overflowExport = "runnel_overflow"
+	whereExport    = "runnel_where"
 )
 
 // ports are the imports of the port, each in the place of one of the same type.
@@ -222,13 +227,14 @@ func (l *linker) glue() {
 	l.add("glue_run", i64, "")
 	l.add("glue_initialize", "", "")
 	l.add("glue_handler", i32+i32, i64)
+	l.add("glue_where", "", "")
 	l.table[size], l.table[size+1], l.table[size+2] = l.function("glue_native"), l.function("glue_load"), l.function("glue_track")
-	l.bodies = [][]byte{l.native(), l.loadModule(), l.track(), l.thrownBody(), l.run(), l.initialize(), l.handler()}
+	l.bodies = [][]byte{l.native(), l.loadModule(), l.track(), l.thrownBody(), l.run(), l.initialize(), l.handler(), l.where()}
 }
 
 // exports are those of a handler reactor.
 func (l *linker) exports() []byte {
-	out := image.AppendU32(nil, 5)
+	out := image.AppendU32(nil, 6)
 	add := func(name string, kind byte, index uint32) {
 		out = image.AppendU32(append(image.AppendBytes(out, []byte(name)), kind), index)
 	}
@@ -237,6 +243,7 @@ func (l *linker) exports() []byte {
 	add("runnel_alloc", 0, l.function("malloc"))
 	add("handler", 0, l.function("glue_handler"))
 	add(overflowExport, 3, overflowed)
+	add(whereExport, 0, l.function("glue_where"))
 	return out
 }
 
@@ -436,7 +443,7 @@ func (l *linker) functionBodies(body []byte) []byte {
 		f, found = l.guard(f)
 		checks += found
 		if i == call {
-			f = l.javascriptGuard(f)
+			f = l.firstPosition(l.javascriptGuard(f))
 		}
 		out = image.AppendBytes(out, f)
 	}
@@ -496,6 +503,18 @@ func (l *linker) javascriptGuard(f []byte) []byte {
 	return slices.Concat(head, c.out, r.B)
 }
 
+// firstPosition makes JS_CallInternal begin with the start of the bytecode as the
+// frame's cur_pc, where it has none.
+func (l *linker) firstPosition(f []byte) []byte {
+	const frame, function, curPC, bytecode = 8, 14, 268, 20
+	none := l.code().get(frame).i32(0).store4(curPC)
+	if bytes.Count(f, none.out) != 1 {
+		l.fail("no place where a frame begins without a position")
+	}
+	first := l.code().get(frame).get(function).load4(bytecode).i32(1).op(opI32Add).store4(curPC)
+	return bytes.ReplaceAll(f, none.out, first.out)
+}
+
 // message is the address of the text of the RangeError.
 func (l *linker) message() int32 {
 	r := image.Reader{B: l.section(image.Data).Body}
@@ -519,8 +538,9 @@ func (l *linker) data(body []byte) []byte {
 	n := r.U32()
 	out := append(image.AppendU32(nil, n+1), r.B...)
 	out = image.AppendS64(append(out, 0, opI32Const), int64(l.cells+cellName))
-	text := make([]byte, cellModule-cellName+len(ModuleName)+1)
+	text := make([]byte, cellStack-cellName+len("stack")+1)
 	copy(text, engineName)
 	copy(text[cellModule-cellName:], ModuleName)
+	copy(text[cellStack-cellName:], "stack")
 	return image.AppendBytes(append(out, opEnd), text)
 }

@@ -60,7 +60,7 @@ function rows(answer) {
 function send(value, read) {
   const at = { __proto__: null };
   captureStack(at, query);
-  return then(own(host.send("db_query", value)), read, (error) => {
+  return then(own(host.send("db_query", value, at.stack)), read, (error) => {
     defineProperty(error, "stack", { __proto__: null, value: at.stack, writable: true, configurable: true });
     throw error;
   });

@@ -1,7 +1,7 @@
 // Headers, Request, Response and fetch. A body is text or bytes as long as nobody
 // asks for it as a stream.
 import {
-  apply, bytesOf, charCodeAt, defineProperty, DOMException, fromBase64, hasOwn, isArray, keys, map, own, ownKeys, getOwnPropertyDescriptor, parse, Promise, push, rejected, resolved,
+  apply, bytesOf, captureStack, charCodeAt, defineProperty, DOMException, fromBase64, hasOwn, isArray, keys, map, own, ownKeys, getOwnPropertyDescriptor, parse, Promise, push, rejected, resolved,
   setPrototypeOf, sort, stringify, strIncludes, strIndexOf, strSlice, strSplit, strStartsWith, tag, test, then, toBase64, toLowerCase, toUpperCase, toWellFormed, trim, typedLength, typedSlice, Uint8Array,
 } from "../core/primordials.js";
 import { ask, host } from "../core/host.js";
@@ -467,7 +467,7 @@ export function resultOf(response) {
 
 // ---- fetch
 
-async function send(request) {
+async function send(request, stack) {
   const { signal } = request;
   if (signal.aborted) throw signal.reason;
   const { url, method, redirect } = request;
@@ -486,7 +486,7 @@ async function send(request) {
       message.is_base64 = true;
     }
   }
-  const answer = await own(withSignal(host.send("http_fetch", message), signal));
+  const answer = await own(withSignal(host.send("http_fetch", message, stack), signal, stack));
   const head = new Headers();
   const list = listOf(head);
   const names = keys(answer.headers);
@@ -506,7 +506,7 @@ const reasons = { __proto__: null };
 for (const line of "200 OK,201 Created,202 Accepted,204 No Content,206 Partial Content,301 Moved Permanently,302 Found,303 See Other,304 Not Modified,307 Temporary Redirect,308 Permanent Redirect,400 Bad Request,401 Unauthorized,403 Forbidden,404 Not Found,405 Method Not Allowed,409 Conflict,410 Gone,413 Payload Too Large,422 Unprocessable Entity,429 Too Many Requests,500 Internal Server Error,502 Bad Gateway,503 Service Unavailable,504 Gateway Timeout".split(",")) reasons[line.slice(0, 3)] = line.slice(4);
 
 // withSignal ends a wait early. The host finishes what it began.
-function withSignal(promise, signal) {
+function withSignal(promise, signal, stack) {
   const { onAbort, offAbort } = use("events");
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
@@ -519,6 +519,7 @@ function withSignal(promise, signal) {
       // fetch rejects with a TypeError; code and message stay the host's.
       try {
         setPrototypeOf(error, TypeError.prototype);
+        defineProperty(error, "stack", { __proto__: null, value: stack, writable: true, configurable: true });
       } catch { /* as it is */ }
       reject(error);
     });
@@ -526,8 +527,10 @@ function withSignal(promise, signal) {
 }
 
 export function fetch(input, init) {
+  const at = { __proto__: null };
+  captureStack(at, fetch);
   try {
-    return send(new Request(input, init));
+    return send(new Request(input, init), at.stack);
   } catch (error) {
     return rejected(error);
   }
