@@ -18,17 +18,9 @@ import (
 
 func (t *tool) deployCommand() *cobra.Command {
 	var (
-		name        string
-		description string
-		timeout     string
-		memory      string
-		env         []string
-		verifyJWT   bool
-		enabled     bool
-		attempts    int
-		flow        flowFlags
-		createOnly  bool
-		force       bool
+		name              string
+		config            configFlags
+		createOnly, force bool
 	)
 	cmd := &cobra.Command{
 		Use:   "deploy FILE|DIR",
@@ -40,20 +32,16 @@ and the node_modules there; its types are checked where a TypeScript compiler an
 a tsconfig.json are installed.
 
 A folder's runnel.json gives the name and the configuration; a Go main package
-in it is compiled for WASI, and index.ts or index.js is bundled. For a FILE, the runnel.json beside it counts. Flags
-win over runnel.json. What neither says keeps its value, or gets its default on
-the first deploy.
+in it is compiled for WASI, and index.ts or index.js is bundled. For a FILE, the
+runnel.json beside it counts. Flags win over runnel.json. What neither says keeps
+its value, or gets its default on the first deploy.
 
-A module that is the current version's already makes no new version: then only the
-configuration is set. What a script logs while its top level runs, which it does
-once, now, is written to standard error.`,
+A module that is the current version's already makes no new version: then only
+the configuration is set. What a script logs while its top level runs, which it
+does once, now, is written to standard error.`,
 		Example: "  runnel deploy hello.ts\n  runnel deploy examples/price-order\n  runnel deploy build/resize.wasm --name resize --timeout 2s --env QUALITY=80",
 		Args:    exactly("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient()
-			if err != nil {
-				return err
-			}
 			f, err := folderOf(args[0])
 			if err != nil {
 				return err
@@ -61,25 +49,18 @@ once, now, is written to standard error.`,
 			if f.Config == nil {
 				f.Config = make(map[string]json.RawMessage)
 			}
-			set := func(flag, field string, value any) {
-				if cmd.Flags().Changed(flag) {
-					f.Config[field], _ = json.Marshal(value) // strings, numbers, booleans and maps of strings encode
-				}
-			}
-			set("description", "description", description)
-			set("timeout", "timeout", timeout)
-			set("max-memory", "max_memory", memory)
-			set("verify-jwt", "verify_jwt", verifyJWT)
-			set("enabled", "enabled", enabled)
-			set("max-attempts", "max_attempts", attempts)
-			flow.set(set)
-			environment, err := parseEnv(env)
-			if err != nil {
+			if err := config.apply(f.Config); err != nil {
 				return err
 			}
-			set("env", "environment", environment)
 			if name != "" {
 				f.Name = name
+			}
+			if err := runnel.CheckName(f.Name); err != nil {
+				return fmt.Errorf("%w; --name chooses another", plainError(err))
+			}
+			c, err := newClient()
+			if err != nil {
+				return err
 			}
 			if err := f.build(cmd.Context(), t.err); err != nil {
 				return err
@@ -121,14 +102,7 @@ once, now, is written to standard error.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&name, "name", "", "name of the function (default: runnel.json, else the file's or folder's name)")
-	flags.StringVar(&description, "description", "", "what it does")
-	flags.StringVar(&timeout, "timeout", "", "how long it may run, 1ms to 300s")
-	flags.StringVar(&memory, "max-memory", "", "memory it may use, 1MB to 512MB")
-	flags.StringArrayVar(&env, "env", nil, "environment variable, KEY=VALUE; all of them together replace the environment")
-	flags.BoolVar(&verifyJWT, "verify-jwt", true, "HTTP calls need a valid token")
-	flags.BoolVar(&enabled, "enabled", true, "the function can be called")
-	flags.IntVar(&attempts, "max-attempts", 0, "how often it is tried, 0: by trigger")
-	flow.add(flags)
+	config.add(cmd)
 	flags.BoolVar(&createOnly, "create-only", false, "fail if the function exists")
 	flags.BoolVar(&force, "force", false, "make a new version even if the module has not changed")
 	return cmd
@@ -156,18 +130,6 @@ func folderOf(path string) (*folder, error) {
 	}
 	f.Module, f.Build = filepath.Base(path), nil
 	return f, nil
-}
-
-func parseEnv(pairs []string) (map[string]string, error) {
-	env := make(map[string]string, len(pairs))
-	for _, pair := range pairs {
-		k, v, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, usagef("--env %s has no value: write KEY=VALUE", k)
-		}
-		env[k] = v
-	}
-	return env, nil
 }
 
 // tell says what the server has to say of a function that was deployed.

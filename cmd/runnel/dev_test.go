@@ -183,7 +183,7 @@ func TestDev(t *testing.T) {
 	if _, errs, code := command(t, "", "deploy", "more/tell.wasm", "--env", "MY_TOKEN"); code != 2 {
 		t.Errorf("deploy --env without a value: %d %s", code, errs)
 	}
-	if _, errs, code := command(t, "", "deploy", "more/tell.wasm", "--timeout", "soon"); code != 1 || !strings.Contains(errs, "InvalidRequest") {
+	if _, errs, code := command(t, "", "deploy", "more/tell.wasm", "--timeout", "soon"); code != 2 || !strings.Contains(errs, "not a duration") {
 		t.Errorf("deploy with a bad timeout: %d %s", code, errs)
 	}
 	must("", "invoke", "tell")
@@ -308,7 +308,7 @@ func walkControl(t *testing.T, must func(stdin string, args ...string) string) {
 	fails(1, "FunctionError", "invoke", "fickle")
 	says("1 purged", "dlq", "purge", "--function", "fickle")
 	fails(2, "--yes", "delete", "fickle")
-	says("fickle was deleted", "delete", "fickle", "--yes")
+	says("fickle is deleted", "delete", "fickle", "--yes")
 	fails(1, "FunctionNotFound", "delete", "fickle", "--yes")
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func (t *tool) dlqCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "dlq",
 		Short: "List, show, redrive and purge what failed for good",
 		Long: `List, show, redrive and purge what failed for good.
@@ -20,16 +20,7 @@ func (t *tool) dlqCommand() *cobra.Command {
 A dead letter is an invocation whose attempts are used up, or that failed in a way
 that does not heal. To redrive it is to run the same invocation again, with as many
 attempts as a new one has. To purge it is to take it off the list; its log stays.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("there is no command dlq %q: use list, show, redrive or purge", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(t.dlqList(), t.dlqShow(), t.dlqRedrive(), t.dlqPurge())
-	return cmd
+	}, t.dlqList(), t.dlqShow(), t.dlqRedrive(), t.dlqPurge())
 }
 
 // letters is the filter of dead letters on a command line.
@@ -165,7 +156,7 @@ func (t *tool) dlqRedrive() *cobra.Command {
 		Short: "Run dead letters again: one, those of a filter, or --all",
 		Example: `  runnel dlq redrive 0190c5a0-1f2e-7a3b-8c4d-5e6f7a8b9c0d
   runnel dlq redrive --function price-order --code Timeout --since 1h`,
-		Args: oneOrFilter,
+		Args: atMost("INVOCATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, err := l.target(args, all, "/redrive", url.Values{"limit": {fmt.Sprint(limit)}})
 			if err != nil {
@@ -203,7 +194,7 @@ func (t *tool) dlqPurge() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "purge [INVOCATION]",
 		Short: "Take dead letters off the list: one, those of a filter, or --all",
-		Args:  oneOrFilter,
+		Args:  atMost("INVOCATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			target, err := l.target(args, all, "", nil)
 			if err != nil {
@@ -233,13 +224,6 @@ func (t *tool) dlqPurge() *cobra.Command {
 	l.flags(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "all dead letters")
 	return cmd
-}
-
-func oneOrFilter(_ *cobra.Command, args []string) error {
-	if len(args) > 1 {
-		return usagef("%q is one argument too many", args[1])
-	}
-	return nil
 }
 
 // target is what to ask for one dead letter, or for those of the filter, which more

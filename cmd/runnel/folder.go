@@ -84,6 +84,9 @@ func readFolder(dir string) (*folder, error) {
 		if _, ok := f.Config["name"]; ok {
 			return nil, fmt.Errorf("%s: \"name\" stands beside \"config\", not in it: move it", path)
 		}
+		if err := checkConfig(f.Config); err != nil {
+			return nil, fmt.Errorf("%s: \"config\": %w", path, err)
+		}
 	}
 	if f.Name == "" {
 		f.Name = filepath.Base(abs)

@@ -24,7 +24,7 @@ version that is current when they start.`,
 			case len(args) == 0:
 				return usagef("NAME is missing")
 			case len(args) > 2:
-				return usagef("%q is one argument too many", args[2])
+				return tooMany(args[2])
 			}
 			return nil
 		},
@@ -110,11 +110,7 @@ so say --yes.`,
 			if err := c.manage(cmd.Context(), http.MethodDelete, c.functionPath(args[0]), nil, nil, nil); err != nil {
 				return err
 			}
-			if t.json {
-				return t.writeJSON(map[string]string{"deleted": args[0]})
-			}
-			_, err = fmt.Fprintf(t.out, "%s was deleted; its log stays\n", args[0])
-			return err
+			return t.removed(args[0], "is deleted; its log stays")
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it")

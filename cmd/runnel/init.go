@@ -26,12 +26,7 @@ tsconfig.json, and runnel.d.ts with the types of db, env and the events.
 
 Nothing that exists is overwritten: when one of the files is there, nothing is
 written.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usagef("%q is one argument too many", args[1])
-			}
-			return nil
-		},
+		Args: atMost("FOLDER"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) > 0 {

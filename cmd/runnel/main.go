@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/runnelhq/runnel/internal/process"
 	"github.com/runnelhq/runnel/sandbox/compile"
@@ -60,6 +62,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return 1 // Ctrl-C needs no explanation
 	}
+	err = suggestFunction(ctx, cmd, err)
 	var usage usageError
 	isUsage := errors.As(err, &usage)
 	if t.json {
@@ -100,23 +103,50 @@ The other commands talk to the server that "runnel dev" runs in this folder or
 one above it, or to the one named by RUNNEL_URL, with RUNNEL_ADMIN_TOKEN.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("there is no command %q", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(t.in)
 	root.SetOut(t.out)
 	root.SetErr(t.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.PersistentFlags().BoolVar(&t.json, "json", false, "write JSON")
-	root.AddCommand(t.devCommand(), t.initCommand(), t.migrateCommand(), t.deployCommand(), t.invokeCommand(),
+	group(root, t.devCommand(), t.initCommand(), t.migrateCommand(), t.deployCommand(), t.invokeCommand(),
 		t.listCommand(), t.pauseCommand(), t.resumeCommand(), t.rollbackCommand(), t.deleteCommand(), t.logsCommand(), t.statsCommand(),
 		t.cancelCommand(), t.replayCommand(), t.dlqCommand(), t.scheduleCommand(), t.triggerCommand(), t.secretsCommand(), t.sqlCommand(), t.keysCommand(), t.doctorCommand())
+	complete(root)
 	return root
+}
+
+// group makes a command that does nothing but have others.
+func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(subs...)
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var names []string
+		for _, sub := range cmd.Commands() {
+			names = append(names, sub.Name())
+		}
+		advice := didYouMean(args[0], names)
+		if advice == "" && cmd.HasParent() {
+			advice = ": use " + strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+		}
+		return usagef("there is no command %q%s", strings.TrimPrefix(cmd.CommandPath()+" ", "runnel ")+args[0], advice)
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
+}
+
+// flagError is a wrong flag: of one that is not known, with the one it may have been.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && len(unknown.GetSpecifiedName()) > 1 {
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+		return usagef("%w%s", err, didYouMean("--"+unknown.GetSpecifiedName(), known))
+	}
+	return usageError{err}
 }
 
 // exactly is cobra.ExactArgs with an error that names what is missing.
@@ -126,7 +156,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 		case len(args) < len(names):
 			return usagef("%s is missing", names[len(args)])
 		case len(args) > len(names):
-			return usagef("%q is one argument too many", args[len(names)])
+			return tooMany(args[len(names)])
 		}
 		return nil
 	}
@@ -136,8 +166,15 @@ func exactly(names ...string) cobra.PositionalArgs {
 func atMost(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) > len(names) {
-			return usagef("%q is one argument too many", args[len(names)])
+			return tooMany(args[len(names)])
 		}
 		return nil
 	}
+}
+
+func tooMany(arg string) error {
+	if arg == "true" || arg == "false" {
+		return usagef("%q is one argument too many: the value of such a flag is written with =, as in --verify-jwt=%s", arg, arg)
+	}
+	return usagef("%q is one argument too many", arg)
 }

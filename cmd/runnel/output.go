@@ -39,6 +39,15 @@ func (t *tool) writeTable(header []string, rows [][]string) error {
 	return w.Flush()
 }
 
+// removed says that something is gone, and what that means.
+func (t *tool) removed(name, what string) error {
+	if t.json {
+		return t.writeJSON(map[string]string{"deleted": name})
+	}
+	_, err := fmt.Fprintf(t.out, "%s %s\n", printable(name), what)
+	return err
+}
+
 // say tells on standard error what happens.
 func (t *tool) say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)

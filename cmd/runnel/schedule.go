@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,20 +52,11 @@ type audit struct {
 }
 
 func (t *tool) scheduleCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "schedule",
 		Short: "Run functions by cron, and check that every match was accounted for",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("there is no command schedule %q: use list, add, remove, enable, disable, ticks or audit", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(t.scheduleList(), t.scheduleAdd(), t.scheduleRemove(), t.scheduleSwitch(true), t.scheduleSwitch(false),
+	}, t.scheduleList(), t.scheduleAdd(), t.scheduleRemove(), t.scheduleSwitch(true), t.scheduleSwitch(false),
 		t.scheduleTicks(), t.scheduleAudit())
-	return cmd
 }
 
 func (t *tool) scheduleList() *cobra.Command {
@@ -169,18 +161,35 @@ seconds in front, or is @hourly, @daily, @weekly, @monthly or @yearly. Quote it.
 	return cmd
 }
 
+// onSchedule is a command whose first argument names a schedule.
+func onSchedule(do func(cmd *cobra.Command, c *client, s schedule) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := newClient()
+		if err != nil {
+			return err
+		}
+		s, err := c.findSchedule(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return do(cmd, c, s)
+	}
+}
+
 // findSchedule finds a schedule by its name.
 func (c *client) findSchedule(ctx context.Context, name string) (schedule, error) {
 	var got struct{ Schedules []schedule }
 	if err := c.manage(ctx, http.MethodGet, "/admin/v1/schedules", nil, nil, &got); err != nil {
 		return schedule{}, err
 	}
+	var names []string
 	for _, s := range got.Schedules {
 		if s.Name == name {
 			return s, nil
 		}
+		names = append(names, s.Name)
 	}
-	return schedule{}, fmt.Errorf("NotFound: there is no schedule %q: see runnel schedule list", name)
+	return schedule{}, fmt.Errorf("NotFound: there is no schedule %q%s", name, cmp.Or(didYouMean(name, names), ": see runnel schedule list"))
 }
 
 // manageJSON is manage with a body of JSON.
@@ -197,17 +206,12 @@ func (t *tool) scheduleRemove() *cobra.Command {
 		Use:   "remove NAME",
 		Short: "Remove a schedule and its ledger",
 		Args:  exactly("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient()
-			if err != nil {
+		RunE: onSchedule(func(cmd *cobra.Command, c *client, s schedule) error {
+			if err := c.manage(cmd.Context(), http.MethodDelete, s.path(), nil, nil, nil); err != nil {
 				return err
 			}
-			s, err := c.findSchedule(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return c.manage(cmd.Context(), http.MethodDelete, s.path(), nil, nil, nil)
-		},
+			return t.removed(s.Name, "is removed, and its ledger with it")
+		}),
 	}
 }
 
@@ -220,15 +224,7 @@ func (t *tool) scheduleSwitch(on bool) *cobra.Command {
 		Use:   verb + " NAME",
 		Short: short,
 		Args:  exactly("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient()
-			if err != nil {
-				return err
-			}
-			s, err := c.findSchedule(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
+		RunE: onSchedule(func(cmd *cobra.Command, c *client, s schedule) error {
 			var raw json.RawMessage
 			if err := c.manageJSON(cmd.Context(), http.MethodPatch, s.path(), map[string]bool{"enabled": on}, &raw); err != nil {
 				return err
@@ -236,9 +232,9 @@ func (t *tool) scheduleSwitch(on bool) *cobra.Command {
 			if t.json {
 				return t.writeJSON(raw)
 			}
-			_, err = fmt.Fprintf(t.out, "%s is %sd\n", printable(s.Name), verb)
+			_, err := fmt.Fprintf(t.out, "%s is %sd\n", printable(s.Name), verb)
 			return err
-		},
+		}),
 	}
 }
 
@@ -249,15 +245,7 @@ func (t *tool) scheduleTicks() *cobra.Command {
 		Use:   "ticks NAME",
 		Short: "List what became of a schedule's matches, newest first",
 		Args:  exactly("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newClient()
-			if err != nil {
-				return err
-			}
-			s, err := c.findSchedule(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
+		RunE: onSchedule(func(cmd *cobra.Command, c *client, s schedule) error {
 			var got struct{ Ticks []json.RawMessage }
 			q := url.Values{"limit": {strconv.Itoa(limit)}}
 			if since != "" {
@@ -291,7 +279,7 @@ func (t *tool) scheduleTicks() *cobra.Command {
 				rows[i] = []string{tick.Time.UTC().Format(time.RFC3339), tick.Outcome, what}
 			}
 			return t.writeTable([]string{"MATCH", "OUTCOME", "INVOCATION OR REASON"}, rows)
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&since, "since", "", "how far to look back: a duration such as 15m, or a time")
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many to list, at most 500")

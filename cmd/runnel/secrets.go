@@ -16,7 +16,7 @@ import (
 )
 
 func (t *tool) secretsCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "secrets",
 		Short: "Set, list and remove a function's secrets",
 		Long: `Set, list and remove a function's secrets.
@@ -24,16 +24,7 @@ func (t *tool) secretsCommand() *cobra.Command {
 A secret is an environment variable that is encrypted in the database and never
 shown again: not here, not in logs and not in results that are kept. The server
 needs RUNNEL_SECRET_KEYS; "runnel dev" makes a key of its own.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("there is no command secrets %q: use set, list, unset or rotate", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(t.secretsSet(), t.secretsList(), t.secretsUnset(), t.secretsRotate())
-	return cmd
+	}, t.secretsSet(), t.secretsList(), t.secretsUnset(), t.secretsRotate())
 }
 
 func (t *tool) secretsSet() *cobra.Command {
@@ -147,7 +138,10 @@ func (t *tool) secretsUnset() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.manage(cmd.Context(), http.MethodDelete, c.secretPath(args[0], args[1]), nil, nil, nil)
+			if err := c.manage(cmd.Context(), http.MethodDelete, c.secretPath(args[0], args[1]), nil, nil, nil); err != nil {
+				return err
+			}
+			return t.removed(args[1], "is removed from "+args[0])
 		},
 	}
 }

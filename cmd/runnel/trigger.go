@@ -24,19 +24,10 @@ type trigger struct {
 }
 
 func (t *tool) triggerCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "trigger",
 		Short: "Run functions when rows change",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("there is no command trigger %q: use list, add or remove", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(t.triggerList(), t.triggerAdd(), t.triggerRemove())
-	return cmd
+	}, t.triggerList(), t.triggerAdd(), t.triggerRemove())
 }
 
 func (t *tool) triggerList() *cobra.Command {
@@ -148,7 +139,10 @@ func (t *tool) triggerRemove() *cobra.Command {
 			case 0:
 				return fmt.Errorf("NotFound: function %s has no trigger on %q: see runnel trigger list", args[0], args[1])
 			case 1:
-				return c.manage(cmd.Context(), http.MethodDelete, c.functionPath(args[0])+"/triggers/"+url.PathEscape(found[0].ID), nil, nil, nil)
+				if err := c.manage(cmd.Context(), http.MethodDelete, c.functionPath(args[0])+"/triggers/"+url.PathEscape(found[0].ID), nil, nil, nil); err != nil {
+					return err
+				}
+				return t.removed(args[1], "no longer triggers "+args[0])
 			}
 			return usagef("%q is the name of %d tables: write its schema in front", args[1], len(found))
 		},
