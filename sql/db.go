@@ -139,16 +139,16 @@ func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 // Ready tells whether the database can be reached and has the migrations of
 // this release. Newer ones are fine: a rolling deploy applies them first.
 func (db *DB) Ready(ctx context.Context) error {
-	migrations, err := readMigrations(migrationFiles)
+	wanted, err := readSchema(schemaFiles)
 	if err != nil {
 		return err
 	}
-	var version int
-	if err := db.pool.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM runnel.migration`).Scan(&version); err != nil {
+	there, err := readApplied(ctx, db.pool)
+	if err != nil {
 		return fault("check readiness", err)
 	}
-	if want := len(migrations); version < want {
-		return runnel.Errorf(runnel.CodeUnavailable, "the database is at migration %d and this release needs %d: run runnel migrate", version, want)
+	if want := len(wanted.migrations); there.version < want {
+		return runnel.Errorf(runnel.CodeUnavailable, "the database is at migration %d and this release needs %d: run runnel migrate", there.version, want)
 	}
-	return nil
+	return there.sameBuild(wanted)
 }

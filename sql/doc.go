@@ -1,7 +1,7 @@
 // Package sql holds Runnel's truth in Postgres: the schema and its migrations,
 // the functions that SQL users call, and the statements behind each step of an
-// invocation. Statements are the files of query/, migrations those of
-// migration/: plain SQL that psql runs.
+// invocation. Statements are the files of query/, tables those of migration/,
+// functions, views and triggers those of routine/: plain SQL that psql runs.
 //
 // # An invocation's rows
 //

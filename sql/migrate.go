@@ -2,16 +2,9 @@ package sql
 
 import (
 	"context"
-	"crypto/sha256"
-	"embed"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"path"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -22,34 +15,27 @@ import (
 	"github.com/runnelhq/runnel"
 )
 
-//go:embed migration/*.sql
-var migrationFiles embed.FS
-
-// migration is one file of migration/.
-type migration struct {
-	version  int
-	name     string // without number and extension
-	text     string
-	checksum string // hex sha256 of text
-}
-
 // migrationLock is the advisory lock that keeps two processes from migrating one
 // database at the same time. The number means nothing. A transaction of its own holds
 // it: a session's would stay behind when a pooler gives the session to someone else.
 const migrationLock = 7_035_923_184_311
 
-// Migrate brings the database at url to the newest schema: River's tables
-// first, then each file of migration/ in a transaction of its own, then the
-// partitions of the next days. What is applied already is left alone, so it may
-// be called at every start and by many processes at once: one works, the others
-// wait. A nil log discards.
+// Migrate brings the database at url to the schema of this release: River's tables
+// first, then, in one transaction, the files of migration/ that it does not have and
+// those of routine/ that it has with another content, then the partitions of the next
+// days. What is there already is left alone, so it may be called at every start and
+// by many processes at once: one works, the others wait. Killed at any moment, it
+// leaves Runnel's part as the release before had it, or as this one has it.
+//
+// A database of a newer release is left as it is; one that another build made is
+// refused. A nil log discards.
 //
 // The role of url needs CREATE on the database, or to own schema runnel.
 func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	if log == nil {
 		log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	migrations, err := readMigrations(migrationFiles)
+	wanted, err := readSchema(schemaFiles)
 	if err != nil {
 		return err
 	}
@@ -58,10 +44,10 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 		return err
 	}
 	defer pool.Close()
-	return coded("migrate", migrate(ctx, pool, migrations, log))
+	return coded("migrate", migrate(ctx, pool, wanted, log))
 }
 
-func migrate(ctx context.Context, pool *pgxpool.Pool, migrations []migration, log *slog.Logger) error {
+func migrate(ctx context.Context, pool *pgxpool.Pool, wanted schema, log *slog.Logger) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -86,7 +72,16 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, migrations []migration, lo
 		return err
 	}
 
-	if _, err := conn.Exec(ctx, bootstrapSQL); err != nil {
+	for _, text := range []string{bootstrapSQL, levelsSQL} {
+		if _, err := conn.Exec(ctx, text); err != nil {
+			return err
+		}
+	}
+	there, err := readApplied(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if err := there.sameBuild(wanted); err != nil {
 		return err
 	}
 	river, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: Schema, Logger: log})
@@ -96,20 +91,10 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, migrations []migration, lo
 	if _, err := river.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return err
 	}
-	applied, err := appliedMigrations(ctx, conn.Conn())
-	if err != nil {
+	if there.version > len(wanted.migrations) {
+		log.WarnContext(ctx, "the schema is of a newer release and was left as it is", "version", there.version, "of this release", len(wanted.migrations))
+	} else if err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return there.bringTo(ctx, tx, wanted, log) }); err != nil {
 		return err
-	}
-	for _, m := range migrations {
-		switch checksum, ok := applied[m.version]; {
-		case !ok:
-			if err := m.apply(ctx, conn.Conn()); err != nil {
-				return m.failed(err)
-			}
-			log.InfoContext(ctx, "migrated", "version", m.version, "name", m.name)
-		case checksum != m.checksum:
-			return runnel.Errorf(runnel.CodeInternal, "migration %03d_%s was applied to this database with another content: use the release that applied it, or restore its file", m.version, m.name)
-		}
 	}
 	_, err = conn.Exec(ctx, `SELECT runnel.ensure_partitions()`)
 	var pg *pgconn.PgError
@@ -121,66 +106,99 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, migrations []migration, lo
 	return err
 }
 
-// apply runs the file and records it, in one transaction.
-func (m migration) apply(ctx context.Context, conn *pgx.Conn) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, m.text); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, revokeSQL); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `INSERT INTO runnel.migration (version, name, checksum) VALUES ($1, $2, $3)`, m.version, m.name, m.checksum)
-		return err
-	})
+// applied is what a database says of its schema.
+type applied struct {
+	version    int // the highest
+	migrations map[int]string
+	routines   map[string]string // both: checksums
 }
 
-// failed says which statement of the file the database refused. The text is our
-// own DDL, so it may be shown.
-func (m migration) failed(err error) error {
+type queryer interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func readApplied(ctx context.Context, conn queryer) (applied, error) {
+	there := applied{migrations: map[int]string{}, routines: map[string]string{}}
+	rows, err := conn.Query(ctx, `SELECT version, name, checksum FROM runnel.migration UNION ALL SELECT NULL, name, checksum FROM runnel.routine`)
+	if err != nil {
+		return there, err
+	}
+	var version *int
+	var name, checksum string
+	_, err = pgx.ForEachRow(rows, []any{&version, &name, &checksum}, func() error {
+		if version == nil {
+			there.routines[name] = checksum
+			return nil
+		}
+		there.migrations[*version] = checksum
+		there.version = max(there.version, *version)
+		return nil
+	})
+	return there, err
+}
+
+// sameBuild refuses a database whose tables somebody else's files made.
+func (there applied) sameBuild(wanted schema) error {
+	for i, m := range wanted.migrations {
+		if checksum, ok := there.migrations[i+1]; ok && checksum != m.checksum {
+			return runnel.Errorf(runnel.CodeInternal, "migration %s was applied to this database with another content, so another build of Runnel made it: use that build, or, if everything in it may go, DROP SCHEMA runnel CASCADE, run runnel migrate and deploy again", m.name)
+		}
+	}
+	return nil
+}
+
+// bringTo applies what is missing, within one transaction: whoever looks finds the
+// schema of one release, and not part of another.
+func (there applied) bringTo(ctx context.Context, tx pgx.Tx, wanted schema, log *slog.Logger) error {
+	var numbered, replaced []string
+	for i, m := range wanted.migrations {
+		if _, ok := there.migrations[i+1]; ok {
+			continue
+		}
+		if err := m.run(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO runnel.migration (version, name, checksum) VALUES ($1, $2, $3)`, i+1, m.title(), m.checksum); err != nil {
+			return err
+		}
+		numbered = append(numbered, m.name)
+	}
+	// Routines refer to each other. A test checks the bodies once all are there.
+	if _, err := tx.Exec(ctx, `SET LOCAL check_function_bodies = off`); err != nil {
+		return err
+	}
+	for _, r := range wanted.routines {
+		if there.routines[r.name] == r.checksum {
+			continue
+		}
+		if err := r.run(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO runnel.routine (name, checksum) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = now()`, r.name, r.checksum); err != nil {
+			return err
+		}
+		replaced = append(replaced, r.name)
+	}
+	if numbered == nil && replaced == nil {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, revokeSQL); err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "migrated", "tables", strings.Join(numbered, " "), "routines", strings.Join(replaced, " "))
+	return nil
+}
+
+// run executes the script and says which of its statements the database refused.
+// The text is our own DDL, so it may be shown.
+func (s script) run(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, s.text)
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || temporary(pg) {
 		return err
 	}
-	line := 1 + strings.Count(m.text[:min(len(m.text), max(0, int(pg.Position)-1))], "\n")
-	return runnel.Errorf(runnel.CodeInternal, "migration %03d_%s failed and left nothing behind: %s (SQLSTATE %s, near line %d)", m.version, m.name, pg.Message, pg.Code, line).Because(err)
-}
-
-func appliedMigrations(ctx context.Context, conn *pgx.Conn) (map[int]string, error) {
-	rows, err := conn.Query(ctx, `SELECT version, checksum FROM runnel.migration`)
-	if err != nil {
-		return nil, err
-	}
-	applied := map[int]string{}
-	var version int
-	var checksum string
-	_, err = pgx.ForEachRow(rows, []any{&version, &checksum}, func() error {
-		applied[version] = checksum
-		return nil
-	})
-	return applied, err
-}
-
-// readMigrations reads NNN_name.sql files, which must be numbered from 001
-// without a gap.
-func readMigrations(files fs.FS) ([]migration, error) {
-	names, err := fs.Glob(files, "migration/*.sql")
-	if err != nil {
-		return nil, err
-	}
-	migrations := make([]migration, len(names))
-	for i, file := range names {
-		number, name, ok := strings.Cut(strings.TrimSuffix(path.Base(file), ".sql"), "_")
-		version, err := strconv.Atoi(number)
-		if !ok || err != nil || version != i+1 {
-			return nil, fmt.Errorf("%s: migrations are named NNN_name.sql and numbered without a gap", file)
-		}
-		text, err := fs.ReadFile(files, file)
-		if err != nil {
-			return nil, err
-		}
-		sum := sha256.Sum256(text)
-		migrations[i] = migration{version, name, string(text), hex.EncodeToString(sum[:])}
-	}
-	return migrations, nil
+	line := 1 + strings.Count(s.text[:min(len(s.text), max(0, int(pg.Position)-1))], "\n")
+	return runnel.Errorf(runnel.CodeInternal, "%s failed and left nothing behind: %s (SQLSTATE %s, near line %d)", s.name, pg.Message, pg.Code, line).Because(err)
 }

@@ -7,6 +7,8 @@ import _ "embed"
 var (
 	//go:embed query/bootstrap.sql
 	bootstrapSQL string
+	//go:embed query/levels.sql
+	levelsSQL string
 	//go:embed query/revoke.sql
 	revokeSQL string
 

@@ -1,4 +1,4 @@
--- Functions, their versions, modules and environment.
+-- Functions, their versions, modules, environment and secrets.
 --
 -- Operator: creates empty tables only; no lock on anything that exists.
 -- Runs as the role of DATABASE_URL, which needs no more than CREATE on the
@@ -7,6 +7,7 @@
 -- A version 7 UUID: 48 bits of Unix milliseconds, then random bits. Setting two
 -- bits of a version 4 UUID's version nibble (0100) makes it a 7 (0111).
 -- No SET clause, so that the planner can inline it; every name is qualified.
+-- Not one of routine/, because a column's default needs it.
 CREATE FUNCTION runnel.uuid_v7() RETURNS uuid
 LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
   SELECT pg_catalog.encode(
@@ -47,7 +48,27 @@ CREATE TABLE runnel.functions (
   verify_jwt      boolean NOT NULL DEFAULT true,
   enabled         boolean NOT NULL DEFAULT true,
   created_at      timestamptz NOT NULL DEFAULT now(),
-  updated_at      timestamptz NOT NULL DEFAULT now()
+  updated_at      timestamptz NOT NULL DEFAULT now(),
+
+  -- Flow control: how many attempts may run at once and start in a time, on all
+  -- workers together, and in which order jobs are taken.
+  concurrency_key text CHECK (octet_length(concurrency_key) BETWEEN 1 AND 256),  -- a field such as 'tenant.id'
+  max_concurrency_per_key int CHECK (max_concurrency_per_key >= 1),
+  rate_per_second double precision CHECK (rate_per_second > 0),                  -- null: unlimited
+  rate_burst      int CHECK (rate_burst >= 1),
+  priority        int CHECK (priority BETWEEN 1 AND 4),                          -- null: 1
+  paused          boolean NOT NULL DEFAULT false,
+
+  -- The pause between attempts.
+  backoff_initial interval NOT NULL DEFAULT '1 s' CHECK (backoff_initial BETWEEN '100 ms' AND '1 day'),
+  backoff_max     interval NOT NULL DEFAULT '5 min' CHECK (backoff_max BETWEEN '100 ms' AND '1 day'),
+
+  -- Which successes leave a log row: 1 all, 0 none, between the two that part of
+  -- them. All of them are counted.
+  log_success     double precision NOT NULL DEFAULT 1 CHECK (log_success BETWEEN 0 AND 1),
+
+  CONSTRAINT functions_key_limit CHECK ((concurrency_key IS NULL) = (max_concurrency_per_key IS NULL)),
+  CONSTRAINT functions_rate CHECK ((rate_per_second IS NULL) = (rate_burst IS NULL))
 );
 
 -- Each deploy is an immutable row. A rollback moves functions.version.
@@ -55,7 +76,8 @@ CREATE TABLE runnel.function_versions (
   function_id uuid NOT NULL REFERENCES runnel.functions ON DELETE CASCADE,
   version     int NOT NULL CHECK (version >= 1),
   wasm_hash   text COLLATE "C" NOT NULL REFERENCES runnel.modules,
-  kind        text NOT NULL CHECK (kind IN ('command', 'reactor')),
+  -- javascript says what the module was made of; what runs is a reactor.
+  kind        text NOT NULL CHECK (kind IN ('command', 'reactor', 'extism', 'javascript')),
   created_at  timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (function_id, version)
 );
@@ -74,32 +96,25 @@ CREATE TABLE runnel.environment (
   PRIMARY KEY (function_id, key)
 );
 
--- How often an invocation is tried when its function does not say otherwise.
--- runnel.Trigger.MaxAttempts in Go says the same; a test compares them.
-CREATE FUNCTION runnel.default_attempts(trigger text) RETURNS int
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN trigger IN ('database', 'sql') THEN 3 ELSE 1 END
-$$;
+-- Secrets are sealed by the processes with RUNNEL_SECRET_KEYS, which the database
+-- never sees: a dump of this table is of no use without them, and neither are the
+-- secrets when they are lost. Keep the keys apart from your backups.
+CREATE TABLE runnel.secrets (
+  function_id uuid NOT NULL REFERENCES runnel.functions ON DELETE CASCADE,
+  key         text COLLATE "C" NOT NULL CHECK (key ~ '^[A-Za-z_][A-Za-z0-9_]{0,127}$'),
+  -- Format, key id, nonce, AES-256-GCM ciphertext and tag, bound to function_id and
+  -- key: a row that was copied to another place does not decrypt.
+  value       bytea NOT NULL CHECK (octet_length(value) BETWEEN 37 AND 131200),
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  updated_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (function_id, key)
+);
 
--- Serialises whoever adds a version with whoever removes modules: otherwise a
--- deploy could find its module present and lose it before its version row is
--- visible. Held to the end of the transaction; deploys are rare and short.
-CREATE FUNCTION runnel.lock_modules() RETURNS void
-LANGUAGE sql AS $$
-  SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('runnel.modules', 0))
-$$;
-
--- A module that no version refers to any more is garbage.
-CREATE FUNCTION runnel.remove_unused_modules() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  PERFORM runnel.lock_modules();
-  DELETE FROM runnel.modules m
-  WHERE m.wasm_hash IN (SELECT g.wasm_hash FROM gone g)
-    AND NOT EXISTS (SELECT FROM runnel.function_versions v WHERE v.wasm_hash = m.wasm_hash);
-  RETURN NULL;
-END $$;
-
-CREATE TRIGGER remove_unused_modules AFTER DELETE ON runnel.function_versions
-  REFERENCING OLD TABLE AS gone
-  FOR EACH STATEMENT EXECUTE FUNCTION runnel.remove_unused_modules();
+-- What limited functions have used of their rate. Its rows are also the locks of
+-- runnel.fetch_jobs: a table of ours and not an advisory lock, which any login of
+-- the server could take.
+CREATE TABLE runnel.function_flow (
+  function_id uuid PRIMARY KEY REFERENCES runnel.functions ON DELETE CASCADE,
+  tokens      double precision,   -- null: full
+  refilled_at timestamptz
+) WITH (fillfactor = 50);

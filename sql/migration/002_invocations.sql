@@ -1,12 +1,14 @@
--- Events, the log, responses and workers.
+-- Events, the log, responses, counts, keys of calls that are made once, workers.
 --
--- Operator: creates empty tables and one trigger on runnel.river_job (CREATE
--- TRIGGER waits for running transactions on that table, milliseconds when
--- workers are stopped).
+-- Operator: creates empty tables, and two partial indexes on runnel.river_job,
+-- which lock out writers while they are built (empty in a new database).
 --
 -- Three tables are partitioned by UTC day on created_at, which in all three is
 -- the River job's created_at. The default partition takes whatever has no day of
 -- its own, so a writer never fails because nobody made tomorrow's partition.
+
+-- On whose behalf an invocation runs.
+CREATE TYPE runnel.caller AS (role text, user_id text, claims json, depth int);
 
 -- What a function is handed, byte for byte. A job carries only the id.
 CREATE TABLE runnel.invocation_events (
@@ -22,9 +24,14 @@ CREATE TABLE runnel.invocation_events (
   request_id    text,
   traceparent   text,
   respond       boolean NOT NULL DEFAULT false,  -- a waiter wants the raw result
+  depth         int NOT NULL DEFAULT 0,          -- how many functions set each other off before it
+  replay_of     uuid,                            -- the invocation that this one runs again
   PRIMARY KEY (id, created_at)
 ) PARTITION BY RANGE (created_at);
 CREATE TABLE runnel.invocation_events_default PARTITION OF runnel.invocation_events DEFAULT;
+-- A run of a schedule has request_id 'schedule:<id>:<scheduled time>', in its event
+-- and in its log rows. The audit looks for two with the same.
+CREATE INDEX invocation_events_schedules ON runnel.invocation_events (request_id text_pattern_ops) WHERE trigger = 'schedule';
 
 -- The log: one row per attempt, written in the transaction that settles the
 -- attempt's job, or for an invocation that was skipped (attempt 0, no job).
@@ -55,6 +62,7 @@ CREATE TABLE runnel.function_invocations (
   traceparent   text,
   started_at    timestamptz,
   finished_at   timestamptz NOT NULL,
+  replay_of     uuid,
   PRIMARY KEY (id, attempt, created_at)       -- FUNC-F3: settling twice finds the row there
 ) PARTITION BY RANGE (created_at);
 CREATE TABLE runnel.function_invocations_default PARTITION OF runnel.function_invocations DEFAULT;
@@ -76,6 +84,57 @@ CREATE TABLE runnel.invocation_responses (
 ) PARTITION BY RANGE (created_at);
 CREATE TABLE runnel.invocation_responses_default PARTITION OF runnel.invocation_responses DEFAULT;
 
+-- Attempts by function, trigger, status, hour and duration. bucket is a quarter of
+-- an octave of milliseconds (runnel.duration_bucket); -1: it never ran.
+CREATE TABLE runnel.invocation_counts (
+  hour          timestamptz NOT NULL,   -- UTC; a whole day once it is old (runnel.compact_counts)
+  function_id   uuid NOT NULL,          -- no foreign key: counts outlive the function
+  function_name text NOT NULL,
+  trigger       text NOT NULL,
+  status        text NOT NULL,
+  bucket        int NOT NULL,
+  attempts      bigint NOT NULL,
+  duration_ms   double precision NOT NULL,  -- of all of them together
+  last_at       timestamptz NOT NULL,
+  PRIMARY KEY (function_id, hour, trigger, status, bucket)
+);
+CREATE INDEX invocation_counts_hour ON runnel.invocation_counts (hour);
+
+-- What was counted since: rows that are only ever inserted, so that those who
+-- settle never wait for each other. runnel.compact_counts adds them up.
+CREATE TABLE runnel.invocation_counts_new (LIKE runnel.invocation_counts);
+CREATE INDEX invocation_counts_new_function ON runnel.invocation_counts_new (function_id);
+
+-- One row: whoever has locked it adds up.
+CREATE TABLE runnel.compaction (one boolean PRIMARY KEY DEFAULT true CHECK (one), at timestamptz);
+INSERT INTO runnel.compaction DEFAULT VALUES;
+
+-- Calls of runnel.invoke with an idempotency key: the first invocation under a key,
+-- for 24 hours.
+CREATE TABLE runnel.idempotency_keys (
+  function_id uuid NOT NULL REFERENCES runnel.functions ON DELETE CASCADE,
+  key         text COLLATE "C" NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 255),
+  id          uuid NOT NULL,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (function_id, key)
+);
+CREATE INDEX idempotency_keys_created_at ON runnel.idempotency_keys (created_at);
+
+-- The same for calls over HTTP with an Idempotency-Key. The scope is a hash of who
+-- calls, so that nobody is ever given another caller's response; the request is a
+-- hash of what was asked, so that a key that is used for something else is noticed.
+-- created_at is the invocation's as well.
+CREATE TABLE runnel.idempotent_calls (
+  function_id uuid NOT NULL REFERENCES runnel.functions ON DELETE CASCADE,
+  scope       bytea NOT NULL,
+  key         text COLLATE "C" NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 255),
+  request     bytea NOT NULL,
+  id          uuid NOT NULL,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (function_id, scope, key)
+);
+CREATE INDEX idempotent_calls_created_at ON runnel.idempotent_calls (created_at);
+
 -- A worker that has not been seen for a while has died with its running jobs.
 CREATE TABLE runnel.workers (
   id         text PRIMARY KEY,   -- River's client id
@@ -83,63 +142,12 @@ CREATE TABLE runnel.workers (
   seen_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- The third net of FUNC-E1. Whatever ends a job without saying so in the log
--- (River's rescuer, a cancel in River UI, the sweep for dead workers) gets its
--- row here, in the same transaction. An attempt that has a row keeps it.
---
--- Not fired by: query/settle.sql, which says that it writes the row itself (a call
--- for each row was 20 to 44 % of a settlement's time); a job handed back (its
--- attempt number goes down, the attempt is not over); a job of another kind.
-CREATE FUNCTION runnel.on_job_ended() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  invocation uuid;
-  cancelled boolean := NEW.state = 'cancelled';
-  answer record;
-BEGIN
-  -- A job that nobody of ours wrote must still be River's to end.
-  IF NEW.args ->> 'id' IS NULL OR NEW.args ->> 'id' !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
-    RETURN NULL;
-  END IF;
-  invocation := (NEW.args ->> 'id')::uuid;
-  SELECT CASE WHEN cancelled THEN 'cancelled' ELSE 'lost' END AS status,
-         CASE WHEN cancelled THEN 'Cancelled' ELSE 'WorkerLost' END AS code,
-         CASE WHEN NOT cancelled THEN 'the worker was lost before it reported how this attempt ended: what it committed stays committed'
-              WHEN OLD.state = 'running' THEN 'cancelled while it was running: what it committed stays committed'
-              ELSE 'cancelled before it was run' END AS message
-  INTO answer;
-  INSERT INTO runnel.function_invocations
-    (id, attempt, created_at, function_id, function_name, version, wasm_hash, trigger, status, job_id, user_id, role,
-     duration_ms, queue_ms, error_code, error_message, request_id, traceparent, started_at, finished_at)
-  SELECT invocation, NEW.attempt, NEW.created_at, e.function_id, coalesce(e.function_name, NEW.args ->> 'function', ''),
-         f.version, v.wasm_hash, coalesce(e.trigger, NEW.tags[2], ''), answer.status, NEW.id, e.user_id, coalesce(e.role, 'anon'),
-         CASE WHEN OLD.state = 'running' THEN coalesce(1000 * date_part('epoch', clock_timestamp() - NEW.attempted_at), 0) ELSE 0 END,
-         CASE WHEN OLD.state = 'running' THEN greatest(0, 1000 * date_part('epoch', NEW.attempted_at - OLD.scheduled_at)) ELSE 0 END,
-         answer.code, answer.message, e.request_id, e.traceparent,
-         CASE WHEN OLD.state = 'running' THEN NEW.attempted_at END, clock_timestamp()
-  FROM (SELECT) AS one
-  LEFT JOIN runnel.invocation_events e ON e.id = invocation AND e.created_at = NEW.created_at
-  LEFT JOIN runnel.functions f ON f.id = e.function_id
-  LEFT JOIN runnel.function_versions v ON v.function_id = f.id AND v.version = f.version
-  ON CONFLICT DO NOTHING;
-
-  IF NEW.state IN ('cancelled', 'completed', 'discarded') THEN
-    INSERT INTO runnel.invocation_responses (id, created_at, status, code, message)
-    SELECT e.id, e.created_at, answer.status, answer.code, answer.message
-    FROM runnel.invocation_events e
-    WHERE e.id = invocation AND e.created_at = NEW.created_at AND e.respond
-    ON CONFLICT DO NOTHING;
-    IF FOUND THEN
-      PERFORM pg_notify('runnel_done', invocation::text);
-    END IF;
-  END IF;
-  RETURN NULL;
-END $$;
-
-CREATE TRIGGER on_job_ended AFTER UPDATE OF state ON runnel.river_job
-  FOR EACH ROW
-  WHEN (NEW.kind = 'invoke' AND NEW.attempt = OLD.attempt
-    AND current_setting('runnel.settling', true) IS DISTINCT FROM 'on' AND (
-        (OLD.state = 'running' AND NEW.state <> 'running') OR
-        (OLD.state IN ('available', 'pending', 'retryable', 'scheduled') AND NEW.state IN ('cancelled', 'discarded'))))
-  EXECUTE FUNCTION runnel.on_job_ended();
+-- A job's function and key (runnel.job_args) in front, so that the jobs of one
+-- function, or of one key of it, are found without those of others: what is in the
+-- way costs nothing, however much of it there is.
+CREATE INDEX river_job_waiting ON runnel.river_job
+  ((coalesce(args ->> 'function', '') COLLATE "C"), (coalesce(args ->> 'key', '') COLLATE "C"), priority, scheduled_at, id)
+  WHERE state = 'available' AND kind = 'invoke' AND queue = 'functions';
+CREATE INDEX river_job_running ON runnel.river_job
+  ((coalesce(args ->> 'function', '') COLLATE "C"), (coalesce(args ->> 'key', '') COLLATE "C"))
+  WHERE state = 'running' AND kind = 'invoke' AND queue = 'functions';

@@ -1,14 +1,67 @@
--- Row changes above 256 KB carry the keys only, so that one row cannot fill the
--- queue, and say so: "truncated":true.
+-- What a database trigger does: changed rows become events.
 --
 -- A table may have a column with the name of an alias here: a row is r.*, never r.
+
+-- Why a row of this table must not be turned into JSON here, or null.
 --
--- Operator: replaces two functions; statements that are under way finish with the
--- old ones.
+-- row_to_json calls a type's cast to json, if it has one. The trigger functions
+-- below run as the owner of this schema, so a cast written by the owner of some
+-- column's type would run as us. Types of Postgres have no such casts; a type of
+-- someone who could act as us anyway is no danger; any other is refused.
+-- Nobody but its owner can give a type a cast, and the table's columns cannot
+-- change while a statement writes to it.
+CREATE OR REPLACE FUNCTION runnel.foreign_type(relation oid) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  reason text;
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_attribute a
+                 WHERE a.attrelid = relation AND a.attnum > 0 AND a.atttypid >= 16384 AND NOT a.attisdropped) THEN
+    RETURN NULL;  -- 16384 and up: not Postgres's own. The usual case ends here.
+  END IF;
+  WITH RECURSIVE used(col, typ) AS (
+    SELECT a.attname, a.atttypid FROM pg_attribute a
+    WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT used.col, part.typ
+    FROM used JOIN pg_type t ON t.oid = used.typ
+    CROSS JOIN LATERAL (
+      SELECT t.typbasetype WHERE t.typtype = 'd'
+      UNION ALL SELECT t.typelem WHERE t.typelem <> 0
+      UNION ALL SELECT a.atttypid FROM pg_attribute a
+        WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+    ) AS part(typ)
+    WHERE part.typ >= 16384
+  )
+  SELECT format('column %I uses type %s, which belongs to %I', used.col, format_type(t.oid, NULL), t.typowner::regrole)
+  INTO reason
+  FROM used JOIN pg_type t ON t.oid = used.typ
+  WHERE t.oid >= 16384
+    AND t.typtype <> 'd'  -- casts on domains are ignored; their base type counts
+    AND NOT pg_has_role(t.typowner, current_user, 'MEMBER')
+  LIMIT 1;
+  RETURN reason;
+END $$;
+
+-- Everything of an event but the rows, as text before and after them.
+CREATE OR REPLACE FUNCTION runnel.change_head(schema_name text, table_name text, operation text) RETURNS text
+LANGUAGE sql STABLE AS $$
+  SELECT '{"trigger":"database","schema":' || to_json(schema_name) || ',"table":' || to_json(table_name)
+      || ',"operation":' || to_json(operation)
+$$;
+
+CREATE OR REPLACE FUNCTION runnel.change_tail() RETURNS text
+LANGUAGE sql STABLE AS $$
+  SELECT ',"timestamp":"' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      || '","transaction_id":' || pg_current_xact_id() || '}'
+$$;
+
+-- Row changes above 256 KB carry the keys only, so that one row cannot fill the
+-- queue, and say so: "truncated":true.
 
 -- The columns that identify a row when it is too large to be handed on; null when
 -- the table has no primary key: such a row goes whole, or above 6 MB not at all.
-CREATE FUNCTION runnel.key_columns(relation oid) RETURNS text[]
+CREATE OR REPLACE FUNCTION runnel.key_columns(relation oid) RETURNS text[]
 LANGUAGE sql STABLE AS $$
   SELECT array_agg(a.attname::text ORDER BY k.place)
   FROM pg_index i
@@ -16,7 +69,8 @@ LANGUAGE sql STABLE AS $$
   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
   WHERE i.indrelid = relation AND i.indisprimary AND k.place <= i.indnkeyatts
 $$;
-CREATE FUNCTION runnel.only_keys(image text, keys text[]) RETURNS text
+
+CREATE OR REPLACE FUNCTION runnel.only_keys(image text, keys text[]) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE WHEN image = 'null' THEN image
          ELSE '{' || string_agg(to_json(k) || ':' || (image::json -> k)::text, ',' ORDER BY place) || '}' END

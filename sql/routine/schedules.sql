@@ -1,40 +1,9 @@
--- Schedules: a cron expression invokes a function.
---
--- Operator: creates functions and empty tables. To let a role use them:
+-- Schedules: a cron expression invokes a function. To let a role use them:
 --   GRANT USAGE ON SCHEMA runnel TO app;
---   GRANT EXECUTE ON FUNCTION runnel.schedule, runnel.unschedule TO app;
-
-CREATE TABLE runnel.schedules (
-  id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  name        text COLLATE "C" NOT NULL UNIQUE CHECK (char_length(name) BETWEEN 1 AND 200),
-  function_id uuid NOT NULL REFERENCES runnel.functions ON DELETE CASCADE,
-  cron        text NOT NULL,
-  timezone    text NOT NULL DEFAULT 'UTC',
-  payload     jsonb NOT NULL DEFAULT 'null',
-  catch_up    text NOT NULL DEFAULT 'latest' CHECK (catch_up IN ('all', 'latest', 'none')),
-  overlap     text NOT NULL DEFAULT 'allow' CHECK (overlap IN ('allow', 'skip')),
-  enabled     boolean NOT NULL DEFAULT true,
-  cursor      timestamptz NOT NULL,   -- matches up to here have been considered
-  next_run    timestamptz,            -- null: to be computed by the next sweep
-  error       text,                   -- why the last sweep could not compute it
-  created_at  timestamptz NOT NULL DEFAULT now(),
-  updated_at  timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX schedules_function_id ON runnel.schedules (function_id);
-CREATE INDEX schedules_next_run ON runnel.schedules (next_run) WHERE enabled;
-
--- FUNC-T2: the key is what makes a match happen once.
-CREATE TABLE runnel.schedule_ticks (
-  schedule_id    bigint NOT NULL REFERENCES runnel.schedules ON DELETE CASCADE,
-  scheduled_time timestamptz NOT NULL,
-  outcome        text NOT NULL CHECK (outcome IN ('fired', 'caught_up', 'skipped')),
-  reason         text CHECK ((outcome = 'skipped') = (reason IS NOT NULL)),
-  invocation_id  uuid CHECK ((outcome = 'skipped') = (invocation_id IS NULL)),
-  job_id         bigint,
-  created_at     timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (schedule_id, scheduled_time)
-);
-CREATE INDEX schedule_ticks_scheduled_time ON runnel.schedule_ticks (scheduled_time);
+--   GRANT EXECUTE ON FUNCTION runnel.schedule, runnel.unschedule, runnel.enable_schedule, runnel.disable_schedule TO app;
+--
+-- Operator: the triggers on runnel.schedules and runnel.schedule_ticks are made anew
+-- when this file changes; sweeps wait for a moment.
 
 -- Refuses what is not a cron expression (22023, "InvalidCron: ...") and answers
 -- it in one spelling: single spaces, descriptors in lower case.
@@ -48,7 +17,7 @@ CREATE INDEX schedule_ticks_scheduled_time ON runnel.schedule_ticks (scheduled_t
 -- must fit into its range, and an expression must have a date to match.
 --
 -- The scheduler's parser accepts more; whatever passes here means the same there.
-CREATE FUNCTION runnel.check_cron(cron text) RETURNS text
+CREATE OR REPLACE FUNCTION runnel.check_cron(cron text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   names   CONSTANT text[] := '{second,minute,hour,day of month,month,day of week}';
@@ -143,10 +112,11 @@ BEGIN
   RETURN array_to_string(CASE WHEN cardinality(regexp_split_to_array(btrim(cron, E' \t'), E'[ \t]+')) = 5 THEN fields[2:6] ELSE fields END, ' ');
 END $$;
 
--- Makes the schedule, or changes it where one of that name exists (its id and its
--- ticks stay). A new expression or timezone counts from now on: what the old one
--- would still have caught up is dropped.
-CREATE FUNCTION runnel.schedule(
+-- Makes the schedule, or changes it where one of that name exists: its id, its
+-- ticks and whether it is enabled stay. A new expression or timezone counts from
+-- now on; a match of the old one that no worker has come to yet is recorded as
+-- skipped.
+CREATE OR REPLACE FUNCTION runnel.schedule(
   name     text,
   cron     text,
   function text,
@@ -160,6 +130,7 @@ DECLARE
   f runnel.functions;
   zone text;
   schedule_id bigint;
+  is_enabled boolean;
 BEGIN
   IF name IS NULL OR char_length(name) NOT BETWEEN 1 AND 200 THEN
     RAISE EXCEPTION 'a schedule''s name must have 1 to 200 characters' USING ERRCODE = '22023', HINT = 'Name it after what it does.';
@@ -183,12 +154,9 @@ BEGIN
     RAISE EXCEPTION 'catch_up % is not valid', coalesce(quote_literal(left(catch_up, 80)), 'NULL')
       USING ERRCODE = '22023', HINT = 'Use all (the newest 100 missed), latest or none.';
   END IF;
-  IF overlap = 'queue' THEN
-    RAISE EXCEPTION 'overlap ''queue'' is not available yet' USING ERRCODE = '0A000', HINT = 'Use allow or skip.';
-  END IF;
-  IF overlap IS NULL OR overlap NOT IN ('allow', 'skip') THEN
+  IF overlap IS NULL OR overlap NOT IN ('allow', 'skip', 'queue') THEN
     RAISE EXCEPTION 'overlap % is not valid', coalesce(quote_literal(left(overlap, 80)), 'NULL')
-      USING ERRCODE = '22023', HINT = 'Use allow, or skip to leave out a run while the one before has not finished.';
+      USING ERRCODE = '22023', HINT = 'Use allow, skip to leave out a run while the one before has not finished, or queue to let it wait.';
   END IF;
   IF octet_length(payload::text) > 6291456 - 8192 THEN
     RAISE EXCEPTION 'payload is % bytes: at most 6 MB can be handed to a function', octet_length(payload::text)
@@ -198,14 +166,16 @@ BEGIN
   VALUES (schedule.name, f.id, schedule.cron, zone, coalesce(schedule.payload, 'null'), schedule.catch_up, schedule.overlap, clock_timestamp())
   ON CONFLICT ON CONSTRAINT schedules_name_key DO UPDATE SET
     function_id = excluded.function_id, cron = excluded.cron, timezone = excluded.timezone, payload = excluded.payload,
-    catch_up = excluded.catch_up, overlap = excluded.overlap, enabled = true, next_run = NULL, error = NULL, updated_at = now(),
-    cursor = CASE WHEN s.enabled AND s.cron = excluded.cron AND s.timezone = excluded.timezone THEN s.cursor ELSE excluded.cursor END
-  RETURNING s.id INTO schedule_id;
+    catch_up = excluded.catch_up, overlap = excluded.overlap, next_run = NULL, error = NULL, updated_at = now()
+  RETURNING s.id, s.enabled INTO schedule_id, is_enabled;
+  IF NOT is_enabled THEN
+    RAISE NOTICE 'schedule % is disabled', quote_literal(name) USING HINT = 'SELECT runnel.enable_schedule(...) turns it on.';
+  END IF;
   RETURN schedule_id;
 END $$;
 
 -- Removes a schedule and its ticks. Jobs that it has enqueued still run.
-CREATE FUNCTION runnel.unschedule(name text) RETURNS void
+CREATE OR REPLACE FUNCTION runnel.unschedule(name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   DELETE FROM runnel.schedules s WHERE s.name = unschedule.name;
@@ -214,3 +184,60 @@ BEGIN
       USING ERRCODE = '42704', HINT = 'SELECT name FROM runnel.schedules lists what there is.';
   END IF;
 END $$;
+
+CREATE OR REPLACE FUNCTION runnel.switch_schedule(name text, enable boolean) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE runnel.schedules s SET enabled = enable, updated_at = now()
+  WHERE s.name = switch_schedule.name AND s.enabled <> enable;
+  IF NOT FOUND THEN
+    PERFORM FROM runnel.schedules s WHERE s.name = switch_schedule.name;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'there is no schedule %', coalesce(quote_literal(left(name, 200)), 'NULL')
+        USING ERRCODE = '42704', HINT = 'SELECT name FROM runnel.schedules lists what there is.';
+    END IF;
+  END IF;
+END $$;
+
+-- Turns a schedule off. What matches while it is off never runs and is in no tick:
+-- runnel.schedule_revisions says from when to when it was off. Runs that exist go
+-- on, those that wait for the one before included.
+CREATE OR REPLACE FUNCTION runnel.disable_schedule(name text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT runnel.switch_schedule(name, false) $$;
+
+-- Turns a schedule on again, from now on: nothing is caught up.
+CREATE OR REPLACE FUNCTION runnel.enable_schedule(name text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$ SELECT runnel.switch_schedule(name, true) $$;
+
+-- Writes the revision, whoever changes the row. The time is taken here, under the
+-- row's lock: no sweep is between it and the change.
+CREATE OR REPLACE FUNCTION runnel.on_schedule_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO runnel.schedule_revisions AS r (schedule_id, valid_from, cron, timezone, enabled)
+  VALUES (NEW.id, CASE TG_OP WHEN 'INSERT' THEN NEW.cursor ELSE clock_timestamp() END, NEW.cron, NEW.timezone, NEW.enabled)
+  ON CONFLICT (schedule_id, valid_from) DO UPDATE SET cron = excluded.cron, timezone = excluded.timezone, enabled = excluded.enabled;
+  NEW.next_run := NULL;  -- swept at once
+  RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER on_schedule_made AFTER INSERT ON runnel.schedules
+  FOR EACH ROW EXECUTE FUNCTION runnel.on_schedule_changed();
+
+CREATE OR REPLACE TRIGGER on_schedule_changed BEFORE UPDATE OF cron, timezone, enabled ON runnel.schedules
+  FOR EACH ROW WHEN ((OLD.cron, OLD.timezone, OLD.enabled) IS DISTINCT FROM (NEW.cron, NEW.timezone, NEW.enabled))
+  EXECUTE FUNCTION runnel.on_schedule_changed();
+
+-- A run that waits for the one before is started by its tick. Where the tick goes,
+-- with its schedule, by retention after weeks of waiting, or by hand, the run is
+-- cancelled: it would wait for ever, and the log says so instead.
+CREATE OR REPLACE FUNCTION runnel.on_waiting_tick_deleted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE runnel.river_job SET state = 'cancelled', finalized_at = now()
+  WHERE id = OLD.job_id AND state = 'pending';
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER on_waiting_tick_deleted AFTER DELETE ON runnel.schedule_ticks
+  FOR EACH ROW WHEN (OLD.waiting) EXECUTE FUNCTION runnel.on_waiting_tick_deleted();

@@ -1,69 +1,7 @@
--- Flow control: how many attempts of a function may run at once and start in a
--- time, on all workers together, and in which order jobs are taken.
---
--- Operator: adds columns with constant defaults to runnel.functions (no rewrite)
--- and two partial indexes to runnel.river_job, which lock out writers while they
--- are built. They hold unfinished jobs only, so that takes as long as reading the
--- table: with millions of finished jobs, migrate at a quiet time.
-
-ALTER TABLE runnel.functions
-  ADD COLUMN concurrency_key text CHECK (octet_length(concurrency_key) BETWEEN 1 AND 256),  -- a field such as 'tenant.id'
-  ADD COLUMN max_concurrency_per_key int CHECK (max_concurrency_per_key >= 1),
-  ADD COLUMN rate_per_second double precision CHECK (rate_per_second > 0),                  -- null: unlimited
-  ADD COLUMN rate_burst int CHECK (rate_burst >= 1),
-  ADD COLUMN priority int CHECK (priority BETWEEN 1 AND 4),                                 -- null: 1
-  ADD COLUMN paused boolean NOT NULL DEFAULT false,
-  ADD CONSTRAINT functions_key_limit CHECK ((concurrency_key IS NULL) = (max_concurrency_per_key IS NULL)),
-  ADD CONSTRAINT functions_rate CHECK ((rate_per_second IS NULL) = (rate_burst IS NULL));
-
--- What limited functions have used of their rate. Its rows are also the locks of
--- runnel.fetch_jobs: a table of ours and not an advisory lock, which any login of
--- the server could take.
-CREATE TABLE runnel.function_flow (
-  function_id uuid PRIMARY KEY REFERENCES runnel.functions ON DELETE CASCADE,
-  tokens      double precision,   -- null: full
-  refilled_at timestamptz
-) WITH (fillfactor = 50);
-
--- A job's function and key (runnel.job_args) in front, so that the jobs of one
--- function, or of one key of it, are found without those of others: what is in the
--- way costs nothing, however much of it there is.
-CREATE INDEX river_job_waiting ON runnel.river_job
-  ((coalesce(args ->> 'function', '') COLLATE "C"), (coalesce(args ->> 'key', '') COLLATE "C"), priority, scheduled_at, id)
-  WHERE state = 'available' AND kind = 'invoke' AND queue = 'functions';
-CREATE INDEX river_job_running ON runnel.river_job
-  ((coalesce(args ->> 'function', '') COLLATE "C"), (coalesce(args ->> 'key', '') COLLATE "C"))
-  WHERE state = 'running' AND kind = 'invoke' AND queue = 'functions';
-
--- The key of an event: the field at a dotted path of its body, payload or row. A
--- hash of it, because job rows are shown to people and values may be personal.
--- Null where the event has no such field, or cannot be read.
-CREATE FUNCTION runnel.event_key(path text, event bytea) RETURNS text
-LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE
-  e json;
-  v text;
-BEGIN
-  e := convert_from(event, 'UTF8')::json;
-  e := CASE e ->> 'trigger'
-         WHEN 'http' THEN e -> 'body'
-         WHEN 'database' THEN CASE WHEN json_typeof(e -> 'new') = 'object' THEN e -> 'new' ELSE e -> 'old' END
-         ELSE e -> 'payload' END;
-  v := e #>> string_to_array(path, '.');
-  RETURN left(encode(sha256(convert_to(v, 'UTF8')), 'hex'), 16);
-EXCEPTION WHEN OTHERS THEN  -- no UTF-8, or \u0000, which text cannot hold
-  RETURN NULL;
-END $$;
-
--- The River arguments of an invocation. Whatever makes jobs uses this.
-CREATE FUNCTION runnel.job_args(id uuid, function text, concurrency_key text, event bytea) RETURNS jsonb
-LANGUAGE sql IMMUTABLE AS $$
-  SELECT CASE WHEN concurrency_key IS NULL THEN jsonb_build_object('id', id, 'function', function)
-         ELSE jsonb_strip_nulls(jsonb_build_object('id', id, 'function', function, 'key', runnel.event_key(concurrency_key, event))) END
-$$;
+-- Flow control: which jobs a worker gets, and how many of them.
 
 -- A function's flow as runnel.Flow in Go reads it.
-CREATE FUNCTION runnel.flow(f runnel.functions) RETURNS json
+CREATE OR REPLACE FUNCTION runnel.flow(f runnel.functions) RETURNS json
 LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE WHEN f.id IS NOT NULL THEN json_strip_nulls(json_build_object(
     'max_concurrency', f.max_concurrency, 'concurrency_key', f.concurrency_key, 'max_concurrency_per_key', f.max_concurrency_per_key,
@@ -72,7 +10,7 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- Whole tokens of a function's rate now, and the seconds until there is one.
-CREATE FUNCTION runnel.tokens(f runnel.functions, flow runnel.function_flow, OUT tokens double precision, OUT wait double precision)
+CREATE OR REPLACE FUNCTION runnel.tokens(f runnel.functions, flow runnel.function_flow, OUT tokens double precision, OUT wait double precision)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   tokens := least(f.rate_burst, coalesce(flow.tokens, f.rate_burst)
@@ -99,7 +37,7 @@ END $$;
 --
 -- The settings make the plans independent of statistics, which are wrong exactly
 -- when a backlog has just come up.
-CREATE FUNCTION runnel.fetch_jobs(worker text, slots int, max_attempted_by int, after text, busy text[], used double precision[])
+CREATE OR REPLACE FUNCTION runnel.fetch_jobs(worker text, slots int, max_attempted_by int, after text, busy text[], used double precision[])
 RETURNS TABLE (job runnel.river_job, next text, again double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
@@ -292,7 +230,7 @@ END $$;
 -- (and key) could start, behind what waits already, and in how many seconds to ask
 -- again when there is no room. Nothing is reserved: it is right for one caller at a
 -- time, and whoever loses a race waits for its turn.
-CREATE FUNCTION runnel.room(f runnel.functions, key text, OUT room int, OUT wait double precision)
+CREATE OR REPLACE FUNCTION runnel.room(f runnel.functions, key text, OUT room int, OUT wait double precision)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 DECLARE
@@ -343,7 +281,7 @@ BEGIN
 END $$;
 
 -- Whether jobs of a function wait.
-CREATE FUNCTION runnel.waits(function text) RETURNS boolean
+CREATE OR REPLACE FUNCTION runnel.waits(function text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
 BEGIN
@@ -351,103 +289,4 @@ BEGIN
     SELECT FROM runnel.river_job j
     WHERE j.state = 'available' AND j.kind = 'invoke' AND j.queue = 'functions'
       AND coalesce(j.args ->> 'function', '') COLLATE "C" = waits.function);
-END $$;
-
--- What follows is 003_invoke's, with keys and the functions' own priorities.
-
--- One event row and one River job for each event, under the caller of this
--- transaction, and one notification. Everything that SQL enqueues goes through
--- here; query/enqueue.sql is its twin for HTTP, where one statement serves many
--- functions and callers.
---
--- The notification is River's own (a queue to look at, no authority). Postgres
--- delivers it at COMMIT and merges identical ones.
-CREATE OR REPLACE FUNCTION runnel.enqueue(
-  f runnel.functions, trigger text, ids uuid[], events text[],
-  run_at timestamptz DEFAULT now(), priority int DEFAULT NULL, max_attempts int DEFAULT NULL
-) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-  who runnel.caller := runnel.current_caller(f.can_bypass_rls);
-BEGIN
-  WITH wanted AS (
-    SELECT e.id, e.event FROM unnest(ids, events) AS e(id, event)
-  ), kept AS (
-    INSERT INTO runnel.invocation_events (id, created_at, function_id, function_name, trigger, event, role, user_id, claims)
-    SELECT w.id, now(), f.id, f.name, enqueue.trigger, convert_to(w.event, 'UTF8'), who.role, who.user_id, who.claims
-    FROM wanted w
-  )
-  INSERT INTO runnel.river_job (args, created_at, kind, max_attempts, priority, queue, scheduled_at, state, tags)
-  SELECT runnel.job_args(w.id, f.name, f.concurrency_key, convert_to(w.event, 'UTF8')), now(), 'invoke',
-         coalesce(enqueue.max_attempts, f.max_attempts, runnel.default_attempts(enqueue.trigger)),
-         coalesce(enqueue.priority, f.priority, 1), 'functions', greatest(run_at, now()),
-         CASE WHEN run_at > now() THEN 'scheduled' ELSE 'available' END::runnel.river_job_state,
-         ARRAY[f.name, enqueue.trigger]
-  FROM wanted w;
-
-  PERFORM pg_notify('runnel.river_insert', '{"queue":"functions"}');
-END $$;
-
--- Enqueues one invocation; it runs after COMMIT, or never after ROLLBACK.
--- Answers the invocation's id: its log rows in runnel.function_invocations have it.
---
--- With an idempotency key, the same key and function within 24 hours answer the
--- first invocation's id and enqueue nothing. A concurrent call with the same key
--- waits until the first one's transaction ends.
-CREATE OR REPLACE FUNCTION runnel.invoke(
-  function        text,
-  payload         jsonb DEFAULT 'null',
-  run_at          timestamptz DEFAULT now(),
-  idempotency_key text DEFAULT NULL,
-  priority        int DEFAULT NULL,  -- the function's, else 1
-  max_attempts    int DEFAULT NULL
-) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  f runnel.functions := runnel.find_function(invoke.function);
-  invocation uuid := runnel.uuid_v7();
-  first uuid;
-BEGIN
-  IF NOT f.enabled THEN
-    RAISE EXCEPTION 'function % is disabled', quote_ident(f.name)
-      USING ERRCODE = '42704', HINT = 'Enable it before it is invoked.';
-  END IF;
-  IF priority NOT BETWEEN 1 AND 4 THEN
-    RAISE EXCEPTION 'priority must be 1 to 4, not %', priority
-      USING ERRCODE = '22023', HINT = '1 runs first, 4 runs last.';
-  END IF;
-  IF max_attempts NOT BETWEEN 1 AND 25 THEN
-    RAISE EXCEPTION 'max_attempts must be 1 to 25, not %', max_attempts
-      USING ERRCODE = '22023', HINT = 'Leave it out for the function''s own setting.';
-  END IF;
-  IF run_at IS NULL OR run_at >= '9999-01-01' OR run_at = '-infinity' THEN
-    RAISE EXCEPTION 'run_at must be a time, not %', coalesce(run_at::text, 'NULL')
-      USING ERRCODE = '22023', HINT = 'Leave it out to run at once, or give a time such as now() + interval ''1 hour''.';
-  END IF;
-  IF octet_length(payload::text) > 6291456 THEN
-    RAISE EXCEPTION 'payload is % bytes: at most 6 MB can be handed to a function', octet_length(payload::text)
-      USING ERRCODE = '54000', HINT = 'Store it in a table and pass its key.';
-  END IF;
-
-  IF idempotency_key IS NOT NULL THEN
-    IF octet_length(idempotency_key) NOT BETWEEN 1 AND 255 THEN
-      RAISE EXCEPTION 'idempotency_key must be 1 to 255 bytes, not %', octet_length(idempotency_key)
-        USING ERRCODE = '22023', HINT = 'Use a short name of the work, or a hash of it.';
-    END IF;
-    INSERT INTO runnel.idempotency_keys AS k (function_id, key, id)
-    VALUES (f.id, idempotency_key, invocation)
-    ON CONFLICT (function_id, key) DO UPDATE SET id = excluded.id, created_at = excluded.created_at
-      WHERE k.created_at <= now() - interval '24 hours'
-    RETURNING k.id INTO first;
-    IF first IS NULL THEN
-      SELECT k.id INTO STRICT first FROM runnel.idempotency_keys k
-      WHERE k.function_id = f.id AND k.key = idempotency_key;
-      RETURN first;
-    END IF;
-  END IF;
-
-  PERFORM runnel.enqueue(f, 'sql', ARRAY[invocation],
-    ARRAY['{"trigger":"sql","payload":' || coalesce(payload::text, 'null') || '}'],
-    run_at, priority, max_attempts);
-  RETURN invocation;
 END $$;

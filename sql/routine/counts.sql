@@ -1,51 +1,21 @@
--- Counts of attempts that stay exact when log rows go, and the log's size.
+-- Counts of attempts that stay exact when log rows go.
 --
--- Operator: adds a column with a constant default, creates tables and one trigger
--- on runnel.function_invocations (CREATE TRIGGER waits for running transactions on
--- it), and counts the rows that the log has now, which reads it once.
-
--- Which successes leave a log row: 1 all, 0 none, between the two that part of
--- them. All of them are counted.
-ALTER TABLE runnel.functions ADD COLUMN log_success double precision NOT NULL DEFAULT 1 CHECK (log_success BETWEEN 0 AND 1);
-
--- Attempts by function, trigger, status, hour and duration. bucket is a quarter of
--- an octave of milliseconds (runnel.duration_bucket); null: it never ran.
-CREATE TABLE runnel.invocation_counts (
-  hour          timestamptz NOT NULL,   -- UTC; a whole day once it is old (runnel.compact_counts)
-  function_id   uuid NOT NULL,          -- no foreign key: counts outlive the function
-  function_name text NOT NULL,
-  trigger       text NOT NULL,
-  status        text NOT NULL,
-  bucket        int NOT NULL,
-  attempts      bigint NOT NULL,
-  duration_ms   double precision NOT NULL,  -- of all of them together
-  last_at       timestamptz NOT NULL,
-  PRIMARY KEY (function_id, hour, trigger, status, bucket)
-);
-CREATE INDEX invocation_counts_hour ON runnel.invocation_counts (hour);
-
--- What was counted since: rows that are only ever inserted, so that those who
--- settle never wait for each other. runnel.compact_counts adds them up.
-CREATE TABLE runnel.invocation_counts_new (LIKE runnel.invocation_counts);
-CREATE INDEX invocation_counts_new_function ON runnel.invocation_counts_new (function_id);
-
--- One row: whoever has locked it adds up.
-CREATE TABLE runnel.compaction (one boolean PRIMARY KEY DEFAULT true CHECK (one), at timestamptz);
-INSERT INTO runnel.compaction DEFAULT VALUES;
+-- Operator: the trigger on runnel.function_invocations is made anew when this file
+-- changes, which waits for running transactions on that table.
 
 -- Four buckets double the duration: a percentile is right within 9 %. -1 is what
 -- never ran, and ends below 10 us share bucket 0.
-CREATE FUNCTION runnel.duration_bucket(ms double precision, ran boolean) RETURNS int
+CREATE OR REPLACE FUNCTION runnel.duration_bucket(ms double precision, ran boolean) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN NOT ran THEN -1 WHEN ms <= 0.01 THEN 0 ELSE least(127, floor(4 * ln(ms / 0.01) / ln(2))::int) END
 $$;
 
 -- The middle of a bucket, in milliseconds.
-CREATE FUNCTION runnel.bucket_ms(bucket int) RETURNS double precision
+CREATE OR REPLACE FUNCTION runnel.bucket_ms(bucket int) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 0.01 * power(2, (bucket + 0.5) / 4) $$;
 
 -- Counts log rows as they are inserted, whoever inserts them, in their transaction.
-CREATE FUNCTION runnel.count_invocations() RETURNS trigger
+CREATE OR REPLACE FUNCTION runnel.count_invocations() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO runnel.invocation_counts_new
@@ -56,15 +26,9 @@ BEGIN
   RETURN NULL;
 END $$;
 
-INSERT INTO runnel.invocation_counts_new
-SELECT date_trunc('hour', r.finished_at, 'UTC'), coalesce(r.function_id, '00000000-0000-0000-0000-000000000000'), r.function_name, r.trigger, r.status,
-       runnel.duration_bucket(r.duration_ms, r.started_at IS NOT NULL), count(*), sum(r.duration_ms), max(r.finished_at)
-FROM runnel.function_invocations r
-GROUP BY 1, 2, 3, 4, 5, 6;
-
 -- Rows reach partitions through this table only; ensure_partitions moves rows
 -- between partitions, and does not pass here.
-CREATE TRIGGER count_invocations AFTER INSERT ON runnel.function_invocations
+CREATE OR REPLACE TRIGGER count_invocations AFTER INSERT ON runnel.function_invocations
   REFERENCING NEW TABLE AS inserted
   FOR EACH STATEMENT EXECUTE FUNCTION runnel.count_invocations();
 
@@ -72,7 +36,7 @@ CREATE TRIGGER count_invocations AFTER INSERT ON runnel.function_invocations
 -- the hours that are older than 35 days. Answers how many rows it took. Nothing is
 -- ever counted twice or missed by a reader: both happen in one transaction. While
 -- another process does it, there is nothing to do.
-CREATE FUNCTION runnel.compact_counts() RETURNS int
+CREATE OR REPLACE FUNCTION runnel.compact_counts() RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
   taken int;
@@ -112,7 +76,7 @@ END $$;
 
 -- Statistics of functions since a time, in whole hours; of one, or of all (null).
 -- What was skipped or cancelled is no run: it is in no rate and no percentile.
-CREATE FUNCTION runnel.stats(since timestamptz DEFAULT '-infinity', function uuid DEFAULT NULL)
+CREATE OR REPLACE FUNCTION runnel.stats(since timestamptz DEFAULT '-infinity', function uuid DEFAULT NULL)
 RETURNS TABLE (
   function_id uuid, function_name text, attempts bigint, success bigint, error bigint, timeout bigint, out_of_memory bigint,
   cancelled bigint, lost bigint, skipped bigint, error_rate double precision,
@@ -156,57 +120,4 @@ $$;
 -- The statistics of all functions, deleted ones included, from their first attempt on.
 -- To let a role read them: GRANT SELECT ON runnel.function_stats and GRANT EXECUTE ON
 -- FUNCTION runnel.stats.
-CREATE VIEW runnel.function_stats AS SELECT * FROM runnel.stats();
-
--- The size of log, events and responses, in bytes.
-CREATE FUNCTION runnel.log_size() RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce(sum(pg_total_relation_size(i.inhrelid)), 0)::bigint
-  FROM pg_inherits i JOIN pg_class parent ON parent.oid = i.inhparent
-  WHERE parent.relnamespace = 'runnel'::regnamespace AND parent.relname IN ('invocation_events', 'function_invocations', 'invocation_responses')
-$$;
-
--- Drops the oldest day of log and events while they are larger than `most` bytes:
--- one day in a call, so that its locks are held for a moment. Answers the day, or
--- null when there is nothing that may go: today and yesterday stay, and so do the
--- events of a day that unfinished jobs need.
-CREATE FUNCTION runnel.shrink_log(most bigint) RETURNS date
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '100ms' AS $$
-DECLARE
-  p record;
-  oldest date;
-BEGIN
-  IF most IS NULL OR most <= 0 THEN
-    RAISE EXCEPTION 'runnel.shrink_log: the size must be positive' USING ERRCODE = '22023';
-  END IF;
-  IF runnel.log_size() <= most THEN
-    RETURN NULL;
-  END IF;
-  FOR p IN
-    SELECT parent.relname AS parent, child.relname AS name, d.day
-    FROM pg_inherits i
-    JOIN pg_class child ON child.oid = i.inhrelid
-    JOIN pg_class parent ON parent.oid = i.inhparent
-    CROSS JOIN LATERAL (SELECT to_date(right(child.relname, 8), 'YYYYMMDD') AS day) d
-    WHERE parent.relnamespace = 'runnel'::regnamespace
-      AND parent.relname IN ('invocation_events', 'function_invocations', 'invocation_responses')
-      AND child.relname ~ '_[0-9]{8}$' AND d.day < current_date - 1
-    ORDER BY d.day, parent.relname DESC
-  LOOP
-    EXIT WHEN p.day > oldest;
-    CONTINUE WHEN p.parent = 'invocation_events' AND EXISTS (
-      SELECT FROM runnel.river_job j
-      WHERE j.state IN ('available', 'pending', 'retryable', 'running', 'scheduled', 'discarded')
-        AND j.kind = 'invoke' AND j.created_at >= p.day AND j.created_at < p.day + 1);
-    BEGIN
-      EXECUTE format('DROP TABLE runnel.%I', p.name);
-      oldest := p.day;
-    EXCEPTION WHEN lock_not_available THEN
-      NULL;
-    END;
-  END LOOP;
-  RETURN oldest;
-END $$;
-
--- Whoever waits for this lock makes writers wait behind: give up soon, and come again.
-ALTER FUNCTION runnel.drop_partitions(timestamptz) SET lock_timeout = '100ms';
+CREATE OR REPLACE VIEW runnel.function_stats AS SELECT * FROM runnel.stats();
