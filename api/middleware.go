@@ -42,6 +42,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		rec := &recorder{ResponseWriter: w}
+		body := r.Body
 		id := requestID(r.Header.Get(headerRequestID))
 		rec.Header().Set(headerRequestID, id)
 		defer func() {
@@ -71,6 +72,9 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 		}()
 		next.ServeHTTP(rec, r)
+		if rec.status >= 400 {
+			finish(rec, r, body)
+		}
 	})
 }
 

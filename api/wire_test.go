@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,8 +11,61 @@ import (
 	"testing"
 	"time"
 
+	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/guests"
 )
+
+// Clients that send all of a body before they read hear why it was refused.
+func TestRefusalsReachClientsThatAreStillSending(t *testing.T) {
+	h := newHouse(t, Config{}).work()
+	h.function(`{"name":"open","verify_jwt":false}`, guests.Echo())
+	h.function(`{"name":"closed"}`, guests.Echo())
+	address := strings.TrimPrefix(h.url, "http://")
+
+	tests := []struct {
+		name, head string
+		size       int
+		status     int
+	}{
+		{"a body over the limit", "POST /functions/v1/open HTTP/1.1\r\n", runnel.MaxPayloadSize + 1, 413},
+		{"far over the limit", "POST /functions/v1/open HTTP/1.1\r\n", 40 << 20, 413},
+		{"without a token", "POST /functions/v1/closed HTTP/1.1\r\n", runnel.MaxPayloadSize, 401},
+		{"to nobody", "POST /functions/v1/nobody HTTP/1.1\r\n", 40 << 20, 404},
+		{"a module over the limit", "POST /admin/v1/functions HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=b\r\nAuthorization: Bearer " + testAdminToken + "\r\n", 40 << 20, 413},
+		{"a module from nobody", "POST /admin/v1/functions HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=b\r\n", 40 << 20, 401},
+	}
+	for _, tt := range tests {
+		for _, chunked := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, chunked %v", tt.name, chunked), func(t *testing.T) {
+				conn, err := net.Dial("tcp", address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				const part = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f.wasm\"\r\n\r\n" // for those who read a form
+				body := part + strings.Repeat("x", tt.size-len(part))
+				request := fmt.Sprintf("%sHost: h\r\nContent-Length: %d\r\n\r\n%s", tt.head, tt.size, body)
+				if chunked {
+					request = fmt.Sprintf("%sHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", tt.head, tt.size, body)
+				}
+				if _, err := io.WriteString(conn, request); err != nil {
+					t.Fatalf("the client cannot send its request to the end: %v", err)
+				}
+				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+				if res.StatusCode != tt.status {
+					t.Errorf("%d, want %d", res.StatusCode, tt.status)
+				}
+			})
+		}
+	}
+}
 
 // Requests as bytes, from clients that no library would be.
 func TestRequestsOnTheWire(t *testing.T) {
