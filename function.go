@@ -43,7 +43,7 @@ type Function struct {
 	Environment  map[string]string `json:"environment"`
 	CanBypassRLS bool              `json:"can_bypass_rls"`
 	AllowedHosts []string          `json:"allowed_hosts"`
-	MaxAttempts  int               `json:"max_attempts,omitempty"` // 0: by trigger
+	MaxAttempts  int               `json:"max_attempts"` // 0: by trigger
 	Backoff      Backoff           `json:"backoff"`
 	VerifyJWT    bool              `json:"verify_jwt"`
 	Enabled      bool              `json:"enabled"`
@@ -193,8 +193,9 @@ func (n *Bytes) UnmarshalJSON(b []byte) error {
 		*n = Bytes(v)
 		return nil
 	}
-	v, err := strconv.ParseInt(string(b), 10, 64)
-	if err != nil {
+	// JSON writers that know only floating point write 1048576.0, or 1.048576e6.
+	v, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || v != math.Trunc(v) || math.Abs(v) > 1<<53 {
 		return Errorf(CodeInvalidRequest, "%.40s is not a size: use a whole number of bytes, or a string such as \"128MB\"", b)
 	}
 	*n = Bytes(v)
@@ -223,13 +224,25 @@ func ParseBytes(s string) (int64, error) {
 	return 0, Errorf(CodeInvalidRequest, "%.40q is not a size: use a whole number of bytes, or a string such as \"128MB\"", s)
 }
 
-// MarshalJSON writes the timeout in seconds, as the contract reads it.
+// MarshalJSON writes the timeout in seconds, as the contract reads it, and null for
+// what is left to the default.
 func (f Function) MarshalJSON() ([]byte, error) {
 	type plain Function
 	return json.Marshal(struct {
 		plain
-		Timeout float64 `json:"timeout"`
-	}{plain(f), f.Timeout.Seconds()})
+		Timeout        float64 `json:"timeout"`
+		MaxAttempts    *int    `json:"max_attempts"`
+		MaxConcurrency *int    `json:"max_concurrency"`
+	}{plain(f), f.Timeout.Seconds(), given(f.MaxAttempts), given(f.MaxConcurrency)})
+}
+
+// given is nil for a zero value, which JSON has as null.
+func given[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
 }
 
 // String names the function and its version, for messages and process logs.

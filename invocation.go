@@ -39,21 +39,50 @@ type Invocation struct {
 	Status       Status            `json:"status"`
 	Attempt      int               `json:"attempt"`
 	JobID        int64             `json:"job_id"`
-	UserID       string            `json:"user_id,omitempty"`
+	UserID       string            `json:"user_id"`
 	Role         string            `json:"role"`
 	DurationMS   float64           `json:"duration_ms"`
 	QueueMS      float64           `json:"queue_ms"`
 	MemoryPeak   int64             `json:"memory_peak"` // bytes
 	Fuel         int64             `json:"fuel"`        // metered instructions, the CPU figure
-	ErrorCode    Code              `json:"error_code,omitempty"`
-	ErrorMessage string            `json:"error_message,omitempty"`
+	ErrorCode    Code              `json:"error_code"`
+	ErrorMessage string            `json:"error_message"`
 	Environment  map[string]string `json:"environment"`
 	Logs         []LogLine         `json:"logs"`
 	Result       json.RawMessage   `json:"result"`
-	RequestID    string            `json:"request_id,omitempty"`
-	Traceparent  string            `json:"traceparent,omitempty"`
-	ReplayOf     string            `json:"replay_of,omitempty"` // the invocation that this one runs again
+	RequestID    string            `json:"request_id"`
+	Traceparent  string            `json:"traceparent"`
+	ReplayOf     string            `json:"replay_of"` // the invocation that this one runs again
 	CreatedAt    time.Time         `json:"created_at"`
 	StartedAt    *time.Time        `json:"started_at"`
 	FinishedAt   time.Time         `json:"finished_at"`
+}
+
+// MarshalJSON writes null for what is not there, or not yet, so that every row has
+// every field.
+func (i Invocation) MarshalJSON() ([]byte, error) {
+	if i.Environment == nil {
+		i.Environment = map[string]string{}
+	}
+	if i.Logs == nil {
+		i.Logs = []LogLine{}
+	}
+	type plain Invocation
+	return json.Marshal(struct {
+		plain
+		FunctionID   *string    `json:"function_id"`
+		Version      *int       `json:"version"`
+		WasmHash     *string    `json:"wasm_hash"`
+		UserID       *string    `json:"user_id"`
+		Role         *string    `json:"role"`
+		ErrorCode    *Code      `json:"error_code"`
+		ErrorMessage *string    `json:"error_message"`
+		RequestID    *string    `json:"request_id"`
+		Traceparent  *string    `json:"traceparent"`
+		ReplayOf     *string    `json:"replay_of"`
+		FinishedAt   *time.Time `json:"finished_at"`
+	}{
+		plain(i), given(i.FunctionID), given(i.Version), given(i.WasmHash), given(i.UserID), given(i.Role),
+		given(i.ErrorCode), given(i.ErrorMessage), given(i.RequestID), given(i.Traceparent), given(i.ReplayOf), given(i.FinishedAt),
+	})
 }

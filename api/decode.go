@@ -41,6 +41,9 @@ func decodeError(what string, err error) error {
 		return ours
 	case errors.As(err, &mistyped):
 		field := mistyped.Field
+		for field != "" && field[0] >= 'A' && field[0] <= 'Z' {
+			_, field, _ = strings.Cut(field, ".") // a type of ours that the field is in
+		}
 		if field == "" {
 			return runnel.Errorf(runnel.CodeInvalidRequest, "%s is a JSON %s: send an object", what, mistyped.Value)
 		}

@@ -28,7 +28,8 @@ func TestDecodeStrictRefuses(t *testing.T) {
 	t.Parallel()
 	for text, says := range map[string]string{
 		`{"name":"f","timeuot":1}`:           `"timeuot"`,
-		`{"name":"f","environment":{"A":1}}`: "environment",
+		`{"name":"f","environment":{"A":1}}`: `field "environment" of`,
+		`{"max_concurrency":"a"}`:            `field "max_concurrency" of`,
 		`{"name":1}`:                         "name",
 		`{"timeout":"soon"}`:                 "duration",
 		`{"timeout":{}}`:                     "duration",

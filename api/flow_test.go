@@ -51,19 +51,22 @@ func TestFlowIsConfiguredAndShown(t *testing.T) {
 	h := newHouse(t, Config{})
 	h.function(`{"name":"f","max_concurrency":5,"concurrency_key":"tenant.id","max_concurrency_per_key":2,"rate":"600/m","priority":2}`, guests.Echo())
 	for patch, want := range map[string]string{
-		`{}`: `"max_concurrency":5,"concurrency_key":"tenant.id","max_concurrency_per_key":2,"rate":{"per_second":10,"burst":10},"priority":2,"paused":false`,
+		`{}`: `"concurrency_key":"tenant.id","max_concurrency_per_key":2,"rate":{"per_second":10,"burst":10},"priority":2,"paused":false`,
 	} {
 		if r := h.admin("PATCH", "/admin/v1/functions/f", patch); !strings.Contains(r.body, want) {
 			t.Errorf("%s: %v, want %s", patch, r, want)
 		}
 	}
+	if r := h.admin("GET", "/admin/v1/functions/f", ""); !strings.Contains(r.body, `"max_concurrency":5`) {
+		t.Error(r)
+	}
 	r := h.admin("PATCH", "/admin/v1/functions/f", `{"max_concurrency":0,"concurrency_key":"","rate":"","priority":0,"paused":true}`)
-	for _, gone := range []string{"max_concurrency", "concurrency_key", "rate", "priority"} {
+	for _, gone := range []string{"concurrency_key", "rate", "priority"} {
 		if strings.Contains(r.body, `"`+gone+`"`) {
 			t.Errorf("%s is still there: %v", gone, r)
 		}
 	}
-	if !strings.Contains(r.body, `"paused":true`) {
+	if !strings.Contains(r.body, `"paused":true`) || !strings.Contains(r.body, `"max_concurrency":null`) {
 		t.Error(r)
 	}
 	for _, bad := range []string{`{"max_concurrency_per_key":2}`, `{"rate":"fast"}`, `{"rate":{"per_second":-1}}`, `{"priority":9}`, `{"concurrency_key":"a..b"}`, `{"paused":"yes"}`, `{"max_concurrency":-1}`} {

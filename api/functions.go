@@ -33,20 +33,26 @@ type deployed struct {
 // MarshalJSON adds "unchanged", "logs" and "warnings", where there are any, to the
 // function's own fields.
 func (d deployed) MarshalJSON() ([]byte, error) {
-	b, err := json.Marshal(shown(d.fn))
-	if err != nil {
-		return nil, err
-	}
-	more, err := json.Marshal(struct {
+	return joined(shown(d.fn), struct {
 		Unchanged bool             `json:"unchanged,omitempty"`
 		Logs      []runnel.LogLine `json:"logs,omitempty"`
 		Warnings  []string         `json:"warnings,omitempty"`
 	}{d.unchanged, d.logs, d.warnings})
-	if err != nil || len(more) == len("{}") {
-		return b, err
+}
+
+// joined is the JSON of two objects as one. An embedded type that marshals itself
+// would leave the fields beside it out.
+func joined(a, b any) ([]byte, error) {
+	first, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
 	}
-	b[len(b)-1] = ','
-	return append(b, more[1:]...), nil
+	second, err := json.Marshal(b)
+	if err != nil || len(second) <= len("{}") {
+		return first, err
+	}
+	first[len(first)-1] = ','
+	return append(first, second[1:]...), nil
 }
 
 func newDeployed(fn runnel.Function) deployed {

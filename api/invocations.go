@@ -123,11 +123,19 @@ const (
 // all that is known.
 type invocation struct {
 	runnel.Invocation
+	progress
+}
+
+// progress is what of an invocation is in no row.
+type progress struct {
 	MaxAttempts int                 `json:"max_attempts,omitempty"` // not known any more a day after the end
 	NextAttempt *time.Time          `json:"next_attempt_at,omitempty"`
 	Cancelling  bool                `json:"cancelling,omitempty"` // a cancel was asked for, and it runs still
 	Attempts    []runnel.Invocation `json:"attempts"`
 }
+
+// MarshalJSON writes both as one object.
+func (i invocation) MarshalJSON() ([]byte, error) { return joined(i.Invocation, i.progress) }
 
 // getInvocation answers with an invocation's log and where it stands.
 func (s *Server) getInvocation(w http.ResponseWriter, r *http.Request) {

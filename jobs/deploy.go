@@ -107,10 +107,33 @@ func (d *Deployer) DeploySnapshot(ctx context.Context, dep sql.Deploy) (Deployed
 	}
 	wasm, out, err := rt.Snapshot(ctx, sandbox.Snapshot{Wasm: dep.Wasm})
 	if err != nil {
-		return Deployed{Logs: out.Logs}, err
+		return Deployed{Logs: out.Logs}, whileLoaded(err)
 	}
 	dep.Wasm = wasm
 	return d.store(ctx, dep, "", out.Logs)
+}
+
+// whileLoaded makes the failure of a module that is evaluated at deploy one of the
+// deploy: nobody called a function, so that no code of a call fits.
+func whileLoaded(err error) error {
+	var failed *runnel.Error
+	if !errors.As(err, &failed) {
+		return err
+	}
+	var advice string
+	switch failed.Code {
+	case runnel.CodeTimeout:
+		advice = "what the module does when it is loaded does not end in time: do it in the handler"
+	case runnel.CodeOutOfMemory:
+		advice = "what the module does when it is loaded needs too much memory: build less at the top level"
+	case runnel.CodeStackOverflow:
+		advice = "what the module does when it is loaded recurses too deeply: check that the recursion ends"
+	case runnel.CodeFunctionError, runnel.CodeHostFunctionError:
+		return runnel.Errorf(runnel.CodeInvalidModule, "the module fails when it is loaded: %s", failed.Message).Because(err)
+	default:
+		return err
+	}
+	return runnel.Errorf(runnel.CodeInvalidModule, "%s", advice).Because(err)
 }
 
 // build waits until something may be evaluated.
@@ -144,7 +167,7 @@ func (d *Deployer) DeployScript(ctx context.Context, dep sql.Deploy, file string
 	}
 	wasm, out, err := js.Build(ctx, rt, script)
 	if err != nil {
-		return Deployed{Logs: out.Logs}, err
+		return Deployed{Logs: out.Logs}, whileLoaded(err)
 	}
 	dep.Wasm = wasm
 	return d.store(ctx, dep, kindJavaScript, out.Logs)

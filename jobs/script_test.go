@@ -101,6 +101,7 @@ func TestAScriptThatCannotRunIsRefusedAtDeploy(t *testing.T) {
 		"pending": {"a.js", `await new Promise(() => {}); export const handler = () => 1`, "top-level await never ends"},
 		"timer":   {"a.js", `setTimeout(() => {}, 1); export const handler = () => 1`, "move the call into the handler"},
 		"query":   {"a.js", `db.query("select 1").catch(() => {}); export const handler = () => 1`, "move the call into the handler"},
+		"memory":  {"a.js", `const a = []; for (;;) a.push(new Uint8Array(1 << 20).fill(1))`, "build less at the top level"},
 	} {
 		_, err := h.deploy.DeployScript(t.Context(), sql.Deploy{Name: "bad"}, c.file, []byte(c.source))
 		if runnel.CodeOf(err) != runnel.CodeInvalidModule || !strings.Contains(err.Error(), c.says) {
