@@ -105,7 +105,11 @@ func (d *Deployer) DeploySnapshot(ctx context.Context, dep sql.Deploy) (Deployed
 	if err != nil {
 		return Deployed{}, err
 	}
-	wasm, out, err := rt.Snapshot(ctx, sandbox.Snapshot{Wasm: dep.Wasm})
+	s := sandbox.Snapshot{Wasm: dep.Wasm}
+	if dep.Config.MaxMemory != nil {
+		s.Memory = int64(*dep.Config.MaxMemory)
+	}
+	wasm, out, err := rt.Snapshot(ctx, s)
 	if err != nil {
 		return Deployed{Logs: out.Logs}, whileLoaded(err)
 	}

@@ -7,37 +7,14 @@ import (
 	"testing"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/guests"
 	"github.com/runnelhq/runnel/internal/wasmtest"
 )
-
-// counting is a reactor whose _initialize adds 50 to the first byte of memory, and
-// whose handler adds what a global says and returns that byte: "3" when each ran once.
-func counting(change func(m *wasmtest.Module)) []byte {
-	i32, i64 := byte(0x7f), byte(0x7e)
-	m := wasmtest.New()
-	none := m.Type(nil, nil)
-	alloc := m.Type(wasmtest.Types(i32), wasmtest.Types(i32))
-	handle := m.Type(wasmtest.Types(i32, i32), wasmtest.Types(i64))
-	m.Memory(3)
-	m.Global(i32, true, wasmtest.Body().I32Const(0).End())
-	add := func(n *wasmtest.Code) *wasmtest.Code {
-		return wasmtest.Body().I32Const(0).I32Const(0).I32Load8(0).Add(n).Op(0x6a).I32Store8(0)
-	}
-	m.ExportFunc("_initialize", m.Func(none, nil, add(wasmtest.Body().I32Const(50)).I32Const(1).GlobalSet(0).End()))
-	m.ExportFunc("runnel_alloc", m.Func(alloc, nil, wasmtest.Body().I32Const(16).End()))
-	m.ExportFunc("handler", m.Func(handle, nil, add(wasmtest.Body().GlobalGet(0)).I64Const(1).End()))
-	m.Export("memory", wasmtest.KindMemory, 0)
-	m.Data(1024, bytes.Repeat([]byte("data"), 30_000))
-	if change != nil {
-		change(m)
-	}
-	return m.Bytes()
-}
 
 func TestASnapshotBeginsWhereInitializeEnded(t *testing.T) {
 	t.Parallel()
 	r := newRuntime(t, Config{})
-	plain := counting(nil)
+	plain := guests.Counting(nil)
 	shot, out, err := r.Snapshot(t.Context(), Snapshot{Wasm: plain})
 	if err != nil {
 		t.Fatal(err, out)
@@ -66,13 +43,10 @@ func TestModulesThatASnapshotDoesNotSuit(t *testing.T) {
 		wasm []byte
 		says string
 	}{
-		"writes tables": {counting(func(m *wasmtest.Module) {
-			m.Table(0x70, 1)
-			m.Func(m.Type(nil, nil), nil, wasmtest.Body().I32Const(0).Op(0xd0, 0x70).Op(0x26, 0).End())
-		}), "tables"},
-		"exports its table": {counting(func(m *wasmtest.Module) { m.Export("table", wasmtest.KindTable, m.Table(0x70, 1)) }), "tables"},
-		"starts by itself":  {counting(func(m *wasmtest.Module) { m.Start(m.Func(m.Type(nil, nil), nil, wasmtest.Body().End())) }), "start function"},
-		"a reference":       {counting(func(m *wasmtest.Module) { m.Global(0x70, true, wasmtest.Body().Op(0xd0, 0x70).End()) }), "references"},
+		"writes tables":     {guests.WritesTables(), "tables"},
+		"exports its table": {guests.Counting(func(m *wasmtest.Module) { m.Export("table", wasmtest.KindTable, m.Table(0x70, 1)) }), "tables"},
+		"starts by itself":  {guests.Counting(func(m *wasmtest.Module) { m.Start(m.Func(m.Type(nil, nil), nil, wasmtest.Body().End())) }), "start function"},
+		"a reference":       {guests.Counting(func(m *wasmtest.Module) { m.Global(0x70, true, wasmtest.Body().Op(0xd0, 0x70).End()) }), "references"},
 	} {
 		_, _, err := r.Snapshot(t.Context(), Snapshot{Wasm: c.wasm})
 		if runnel.CodeOf(err) != runnel.CodeInvalidModule || !strings.Contains(err.Error(), c.says) {
@@ -85,7 +59,7 @@ func TestModulesThatASnapshotDoesNotSuit(t *testing.T) {
 func TestFUNC_I2_AnImageCountsTowardsTheMemoryLimit(t *testing.T) {
 	t.Parallel()
 	r := newRuntime(t, Config{})
-	call := callOf(counting(nil))
+	call := callOf(guests.Counting(nil))
 	call.Memory = 2 * pageSize
 	if _, err := r.Run(context.Background(), call); runnel.CodeOf(err) != runnel.CodeOutOfMemory {
 		t.Errorf("error %v", err)
