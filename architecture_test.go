@@ -108,7 +108,7 @@ var rules = map[string]rule{
 	},
 	"api": {
 		may:    []string{root, "jobs", "sql", "redact", "internal/keyring", "internal/terminal", pgx, river, riverui, prometheus, jwt, keyfunc, sync},
-		reason: "HTTP never runs a guest: it cannot import the sandbox. pgx only names River's transaction type. It seals secrets and opens none but to rotate them",
+		reason: "HTTP never runs a guest: it cannot import the sandbox. pgx only names River's transaction type. It seals secrets and environments, and opens them to rotate them and to show what of an environment is not sensitive",
 	},
 	"internal/egress": {
 		may:    []string{root, ssrf},

@@ -41,6 +41,7 @@ type Function struct {
 	Timeout      time.Duration     `json:"-"`
 	MaxMemory    int64             `json:"max_memory"` // bytes
 	Environment  map[string]string `json:"environment"`
+	Sealed       map[string][]byte `json:"-"` // more of the environment, as it is stored: encrypted
 	CanBypassRLS bool              `json:"can_bypass_rls"`
 	AllowedHosts []string          `json:"allowed_hosts"`
 	MaxAttempts  int               `json:"max_attempts"` // 0: by trigger

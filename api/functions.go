@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"path"
 	"slices"
@@ -15,16 +16,37 @@ import (
 	"github.com/runnelhq/runnel/sql"
 )
 
-// shown is a function as it leaves: its secrets masked (FUNC-S1). Every answer
-// with a function in it goes through here.
-func shown(fn runnel.Function) runnel.Function {
-	fn.Environment = redact.Environment(fn.Environment)
+// opened is a function's environment with its real values, but for those that
+// cannot be decrypted here.
+func (s *Server) opened(fn runnel.Function) map[string]string {
+	env := maps.Clone(fn.Environment)
+	for key, sealed := range fn.Sealed {
+		if s.cfg.Keys == nil {
+			break
+		}
+		if value, err := s.cfg.Keys.Open(sealed, sql.BindEnvironment(fn.ID, key)...); err == nil {
+			env[key] = string(value)
+		}
+	}
+	return env
+}
+
+// shown is a function as it leaves: its secrets masked (FUNC-S1), and what of its
+// environment cannot be decrypted. Every answer with a function in it goes through
+// here.
+func (s *Server) shown(fn runnel.Function) runnel.Function {
+	fn.Environment = redact.Environment(s.opened(fn))
+	for key := range fn.Sealed {
+		if _, ok := fn.Environment[key]; !ok {
+			fn.Environment[key] = redact.Mask
+		}
+	}
 	return fn
 }
 
 // deployed is a function and what its deployer should know about it.
 type deployed struct {
-	fn        runnel.Function
+	fn        runnel.Function  // as shown
 	unchanged bool             // no version was made
 	logs      []runnel.LogLine // of its evaluation at deploy, safe to show
 	warnings  []string
@@ -33,7 +55,7 @@ type deployed struct {
 // MarshalJSON adds "unchanged", "logs" and "warnings", where there are any, to the
 // function's own fields.
 func (d deployed) MarshalJSON() ([]byte, error) {
-	return joined(shown(d.fn), struct {
+	return joined(d.fn, struct {
 		Unchanged bool             `json:"unchanged,omitempty"`
 		Logs      []runnel.LogLine `json:"logs,omitempty"`
 		Warnings  []string         `json:"warnings,omitempty"`
@@ -55,10 +77,13 @@ func joined(a, b any) ([]byte, error) {
 	return append(first, second[1:]...), nil
 }
 
-func newDeployed(fn runnel.Function) deployed {
-	d := deployed{fn: fn}
-	for _, key := range redact.Unmaskable(fn.Environment) {
+func (s *Server) newDeployed(fn runnel.Function, c runnel.Config) deployed {
+	d := deployed{fn: s.shown(fn)}
+	for _, key := range redact.Unmaskable(s.opened(fn)) {
 		d.warnings = append(d.warnings, tooShortToMask(key))
+	}
+	if s.cfg.Keys == nil && c.Environment != nil && slices.ContainsFunc(slices.Collect(maps.Keys(*c.Environment)), redact.SensitiveKey) {
+		d.warnings = append(d.warnings, "the environment is stored in the clear, because there is no key to encrypt it with: set RUNNEL_SECRET_KEYS for the web and the worker processes, then runnel secrets rotate")
 	}
 	return d
 }
@@ -126,8 +151,8 @@ func (s *Server) postFunction(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusCreated
 		w.Header().Set("Location", "/admin/v1/functions/"+fn.Name)
 	}
-	answer := newDeployed(fn)
-	answer.unchanged, answer.logs = made.Made == sql.MadeNothing, shownLogs(made.Logs, fn.Environment)
+	answer := s.newDeployed(fn, u.Config)
+	answer.unchanged, answer.logs = made.Made == sql.MadeNothing, shownLogs(made.Logs, s.opened(fn))
 	writeJSON(w, status, answer)
 }
 
@@ -139,7 +164,7 @@ func (s *Server) listFunctions(w http.ResponseWriter, r *http.Request) {
 	}
 	out := make([]runnel.Function, len(fns))
 	for i, fn := range fns {
-		out[i] = shown(fn)
+		out[i] = s.shown(fn)
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"functions": out})
 }
@@ -150,7 +175,7 @@ func (s *Server) getFunction(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, s.log, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, shown(fn))
+	writeJSON(w, http.StatusOK, s.shown(fn))
 }
 
 // patchFunction changes the configuration. "environment" replaces all of it.
@@ -173,7 +198,7 @@ func (s *Server) patchFunction(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.log.InfoContext(r.Context(), "function configured", "function", fn.Name)
-	writeJSON(w, http.StatusOK, newDeployed(fn))
+	writeJSON(w, http.StatusOK, s.newDeployed(fn, c))
 }
 
 func (s *Server) deleteFunction(w http.ResponseWriter, r *http.Request) {
@@ -216,5 +241,5 @@ func (s *Server) postRollback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.log.InfoContext(r.Context(), "function rolled back", "function", fn.Name, "version", fn.Version)
-	writeJSON(w, http.StatusOK, shown(fn))
+	writeJSON(w, http.StatusOK, s.shown(fn))
 }

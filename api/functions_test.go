@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/guests"
+	"github.com/runnelhq/runnel/internal/keyring"
 	"github.com/runnelhq/runnel/redact"
 )
 
@@ -171,7 +173,12 @@ func TestManagementNeedsTheAdmin(t *testing.T) {
 }
 
 func TestFUNC_S1_EnvironmentIsRedactedEverywhere(t *testing.T) {
-	h := newHouse(t, Config{}).work()
+	t.Run("sealed", func(t *testing.T) { environmentIsRedacted(t, ringOf(t, keyring.Generate())) })
+	t.Run("in the clear", func(t *testing.T) { environmentIsRedacted(t, nil) })
+}
+
+func environmentIsRedacted(t *testing.T, keys *keyring.Ring) {
+	h := newHouse(t, Config{Keys: keys}).work()
 	const secret, short = "sk-live-4242424242", "abc"
 	env := `"environment":{"API_KEY":"` + secret + `","MY_TOKEN":"` + short + `","ENV":"production"}`
 	var replies []reply
@@ -188,8 +195,8 @@ func TestFUNC_S1_EnvironmentIsRedactedEverywhere(t *testing.T) {
 	if fn.Environment["API_KEY"] != redact.Mask || fn.Environment["MY_TOKEN"] != redact.Mask || fn.Environment["ENV"] != "production" {
 		t.Errorf("deploy: %v", r)
 	}
-	if len(fn.Warnings) != 1 || !strings.Contains(fn.Warnings[0], "MY_TOKEN") {
-		t.Errorf("warnings %q, want one about MY_TOKEN", fn.Warnings)
+	if warnings := fmt.Sprint(fn.Warnings); !strings.Contains(warnings, "the value of MY_TOKEN is too short") || strings.Contains(warnings, "stored in the clear") != (keys == nil) {
+		t.Errorf("warnings %q, want one about MY_TOKEN, and without keys another", fn.Warnings)
 	}
 	called := keep(h.do("POST", "/functions/v1/tell", ""))
 	if called.StatusCode != 200 {

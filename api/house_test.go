@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/keyring"
 	"github.com/runnelhq/runnel/internal/pgtest"
 	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sandbox"
@@ -32,7 +33,10 @@ type house struct {
 	t      *testing.T
 	db     *sql.DB
 	server *Server
+	dsn    string // of the database
 	url    string
+	keys   *keyring.Ring
+	hands  int    // workers
 	log    *lines // what the server logged
 }
 
@@ -58,8 +62,12 @@ func (l *lines) String() string {
 func newHouse(t *testing.T, cfg Config) *house {
 	t.Helper()
 	t.Parallel()
-	h := &house{t: t, log: new(lines)}
-	db, err := sql.Open(t.Context(), pgtest.Database(t), sql.Options{MaxConns: 8, ApplicationName: "runnel-test"})
+	h := &house{t: t, log: new(lines), dsn: pgtest.Database(t), keys: cfg.Keys}
+	o := sql.Options{MaxConns: 8, ApplicationName: "runnel-test"}
+	if cfg.Keys != nil {
+		o.Keys = cfg.Keys
+	}
+	db, err := sql.Open(t.Context(), h.dsn, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,15 +98,16 @@ func newHouse(t *testing.T, cfg Config) *house {
 	return h
 }
 
-// work starts a worker.
+// work starts a worker, with the server's keys.
 func (h *house) work() *house {
 	h.t.Helper()
+	h.hands++
 	rt, err := sandbox.New(h.t.Context(), sandbox.Config{Ask: js.Ask, Trace: js.Trace})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	w, err := jobs.NewWorker(h.db, rt, jobs.WorkerConfig{
-		ID: "worker", Concurrency: 4, Logger: quietLog, Metrics: jobs.NewMetrics(prometheus.NewRegistry()),
+		ID: fmt.Sprint("worker-", h.hands), Concurrency: 4, Keys: h.keys, Logger: quietLog, Metrics: jobs.NewMetrics(prometheus.NewRegistry()),
 	})
 	if err != nil {
 		h.t.Fatal(err)

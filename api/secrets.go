@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -52,7 +53,7 @@ func (s *Server) putSecret(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	secret, created, err := s.db.SetSecret(r.Context(), name, key, func(id string) []byte {
-		return keys.Seal([]byte(*body.Value), id, key)
+		return keys.Seal([]byte(*body.Value), sql.BindSecret(id, key)...)
 	})
 	if err != nil {
 		writeError(w, r, s.log, err)
@@ -92,32 +93,42 @@ func (s *Server) deleteSecret(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// rotateSecrets encrypts every secret with the first key. Those that cannot be read
-// stay, and are named.
+// rotateSecrets encrypts every secret and environment with the first key, also what
+// was stored in the clear. What cannot be read stays, and is named.
 func (s *Server) rotateSecrets(w http.ResponseWriter, r *http.Request) {
 	keys, err := s.keys()
 	if err != nil {
 		writeError(w, r, s.log, err)
 		return
 	}
-	unreadable := []string{}
-	rotated, total, err := s.db.RotateSecrets(r.Context(), func(id, function, key string, sealed []byte) ([]byte, error) {
-		if keys.Current(sealed) {
-			return nil, nil
-		}
-		value, err := keys.Open(sealed, id, key)
-		if err != nil {
-			unreadable = append(unreadable, function+"/"+key)
-			return nil, nil
-		}
-		return keys.Seal(value, id, key), nil
-	})
+	rotated, total, unreadable, err := rotate(r.Context(), s.db, keys)
 	if err != nil {
 		writeError(w, r, s.log, err)
 		return
 	}
 	s.log.InfoContext(r.Context(), "secrets rotated", "rotated", rotated, "total", total, "unreadable", len(unreadable))
 	writeJSON(w, http.StatusOK, map[string]any{"rotated": rotated, "total": total, "unreadable": unreadable})
+}
+
+// rotate seals what is stored with the first key. Any number of processes may do so
+// at once.
+func rotate(ctx context.Context, db *sql.DB, keys *keyring.Ring) (rotated, total int, unreadable []string, err error) {
+	unreadable = []string{}
+	rotated, total, err = db.Rotate(ctx, func(v sql.Stored) ([]byte, error) {
+		value := v.Value
+		if !v.Clear {
+			if keys.Current(v.Value) {
+				return nil, nil
+			}
+			var err error
+			if value, err = keys.Open(v.Value, v.Bind()...); err != nil {
+				unreadable = append(unreadable, v.Name())
+				return nil, nil
+			}
+		}
+		return keys.Seal(value, v.Bind()...), nil
+	})
+	return rotated, total, unreadable, err
 }
 
 func tooShortToMask(key string) string {

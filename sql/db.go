@@ -26,6 +26,7 @@ const (
 type DB struct {
 	pool  *pgxpool.Pool
 	slots *slots
+	keys  Keys          // nil: environments are stored in the clear
 	quiet time.Duration // listenQuiet, less in tests
 
 	pooled bool // see Pooled
@@ -46,6 +47,17 @@ type Options struct {
 	// processes of a database. Without it every query of a function is refused.
 	SlotSecret string
 	Slots      int // connections of each level for functions' SQL; 0: DefaultSlots
+
+	// Keys encrypt functions' environments before they are stored, bound to
+	// BindEnvironment. nil: they are stored in the clear.
+	Keys Keys
+}
+
+// Keys encrypts and decrypts values that are bound to a context. Package keyring has
+// such keys.
+type Keys interface {
+	Seal(value []byte, context ...string) []byte
+	Open(sealed []byte, context ...string) ([]byte, error)
 }
 
 // Open connects to a database that Migrate has been run on. It fails with
@@ -55,7 +67,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{pool: pool, quiet: listenQuiet, pooled: pooled}
+	db := &DB{pool: pool, keys: o.Keys, quiet: listenQuiet, pooled: pooled}
 	db.slots = newSlots(db, o.SlotSecret, o.Slots)
 	return db, nil
 }

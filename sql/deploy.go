@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -64,7 +65,7 @@ func (db *DB) Deploy(ctx context.Context, d Deploy) (fn runnel.Function, made Ma
 		} else if made, err = newVersion(ctx, tx, d); err != nil {
 			return err
 		}
-		if err := configure(ctx, tx, d.Name, d.Config); err != nil {
+		if err := db.configure(ctx, tx, d.Name, d.Config); err != nil {
 			return err
 		}
 		if fn, err = findFunction(ctx, tx, d.Name); err != nil {
@@ -72,7 +73,7 @@ func (db *DB) Deploy(ctx context.Context, d Deploy) (fn runnel.Function, made Ma
 		}
 		if same {
 			written := fn.UpdatedAt
-			if fn.UpdatedAt = before.UpdatedAt; reflect.DeepEqual(fn, before) {
+			if fn.UpdatedAt = before.UpdatedAt; db.alike(before, fn) {
 				return errAsBefore
 			}
 			fn.UpdatedAt = written
@@ -105,6 +106,26 @@ func unchanged(ctx context.Context, tx pgx.Tx, d Deploy) (fn runnel.Function, sa
 	return fn, true, err
 }
 
+// alike compares two states of a function. A value that was sealed twice has other
+// bytes each time, so these are opened; what cannot be opened was another.
+func (db *DB) alike(a, b runnel.Function) bool {
+	if !maps.EqualFunc(a.Sealed, b.Sealed, bytes.Equal) {
+		if db.keys == nil || len(a.Sealed) != len(b.Sealed) {
+			return false
+		}
+		for key, sealed := range b.Sealed {
+			bind := BindEnvironment(b.ID, key)
+			was, errWas := db.keys.Open(a.Sealed[key], bind...)
+			is, err := db.keys.Open(sealed, bind...)
+			if errWas != nil || err != nil || !bytes.Equal(is, was) {
+				return false
+			}
+		}
+	}
+	a.Sealed, b.Sealed = nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
 func newVersion(ctx context.Context, tx pgx.Tx, d Deploy) (Made, error) {
 	var created bool
 	err := tx.QueryRow(ctx, deploySQL, d.Name, d.Wasm, d.Hash, d.Kind, d.CreateOnly).Scan(&created)
@@ -122,7 +143,7 @@ func newVersion(ctx context.Context, tx pgx.Tx, d Deploy) (Made, error) {
 }
 
 // configure sets what is not nil in c.
-func configure(ctx context.Context, tx pgx.Tx, name string, c runnel.Config) error {
+func (db *DB) configure(ctx context.Context, tx pgx.Tx, name string, c runnel.Config) error {
 	var hosts []string
 	if c.AllowedHosts != nil {
 		hosts = append([]string{}, *c.AllowedHosts...) // empty is not null
@@ -152,11 +173,16 @@ func configure(ctx context.Context, tx pgx.Tx, name string, c runnel.Config) err
 		return err
 	}
 	keys := slices.Sorted(maps.Keys(*c.Environment))
-	values := make([]string, len(keys))
+	clear, sealed := make([]*string, len(keys)), make([][]byte, len(keys))
 	for i, key := range keys {
-		values[i] = (*c.Environment)[key]
+		value := (*c.Environment)[key]
+		if db.keys == nil {
+			clear[i] = &value
+			continue
+		}
+		sealed[i] = db.keys.Seal([]byte(value), BindEnvironment(id, key)...)
 	}
 	// An empty slice is an empty array; nil would be null, which deletes nothing.
-	_, err = tx.Exec(ctx, environmentSQL, id, append([]string{}, keys...), values)
+	_, err = tx.Exec(ctx, environmentSQL, id, append([]string{}, keys...), clear, sealed)
 	return err
 }

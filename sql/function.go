@@ -8,13 +8,13 @@ import (
 	"github.com/runnelhq/runnel"
 )
 
-// Functions returns all functions by name, their environments with real values.
+// Functions returns all functions by name, their environments as they are stored.
 func (db *DB) Functions(ctx context.Context) ([]runnel.Function, error) {
 	fns, err := queryFunctions(ctx, db.pool, nil)
 	return fns, fault("list functions", err)
 }
 
-// Function returns one function, its environment with real values, or
+// Function returns one function, its environment as it is stored, or
 // CodeFunctionNotFound. A disabled function is found.
 func (db *DB) Function(ctx context.Context, name string) (runnel.Function, error) {
 	return findFunction(ctx, db.pool, name)
@@ -26,7 +26,7 @@ func (db *DB) Configure(ctx context.Context, name string, c runnel.Config) (fn r
 		return fn, err
 	}
 	err = pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
-		if err := configure(ctx, tx, name, c); err != nil {
+		if err := db.configure(ctx, tx, name, c); err != nil {
 			return err
 		}
 		fn, err = findFunction(ctx, tx, name)
@@ -145,13 +145,14 @@ type functionRow struct {
 	hosts                       []string
 	created, updated            *time.Time
 	environment                 map[string]string
+	sealed                      map[string][]byte
 	flow                        *runnel.Flow
 	logSuccess                  *runnel.Share
 }
 
 func (r *functionRow) fields() []any {
 	return []any{&r.id, &r.name, &r.description, &r.version, &r.hash, &r.timeout, &r.memory, &r.bypass, &r.hosts,
-		&r.attempts, &r.backoff, &r.most, &r.verify, &r.enabled, &r.created, &r.updated, &r.environment, &r.flow, &r.logSuccess}
+		&r.attempts, &r.backoff, &r.most, &r.verify, &r.enabled, &r.created, &r.updated, &r.environment, &r.sealed, &r.flow, &r.logSuccess}
 }
 
 func (r *functionRow) function() runnel.Function {
@@ -160,7 +161,7 @@ func (r *functionRow) function() runnel.Function {
 	}
 	f := runnel.Function{
 		ID: *r.id, Name: deref(r.name), Description: deref(r.description), Version: deref(r.version), WasmHash: deref(r.hash),
-		Timeout: deref(r.timeout), MaxMemory: deref(r.memory), Environment: r.environment, CanBypassRLS: deref(r.bypass),
+		Timeout: deref(r.timeout), MaxMemory: deref(r.memory), Environment: r.environment, Sealed: r.sealed, CanBypassRLS: deref(r.bypass),
 		AllowedHosts: r.hosts, MaxAttempts: deref(r.attempts), Flow: deref(r.flow), LogSuccess: deref(r.logSuccess),
 		Backoff:   runnel.Backoff{Initial: runnel.Duration(deref(r.backoff)), Max: runnel.Duration(deref(r.most))},
 		VerifyJWT: deref(r.verify), Enabled: deref(r.enabled), CreatedAt: deref(r.created), UpdatedAt: deref(r.updated),

@@ -24,6 +24,10 @@ var (
 	environmentSQL string
 	//go:embed query/setsecret.sql
 	setSecretSQL string
+	//go:embed query/stored.sql
+	storedSQL string
+	//go:embed query/reseal.sql
+	resealSQL string
 	//go:embed query/versions.sql
 	versionsSQL string
 	//go:embed query/rollback.sql

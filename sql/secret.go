@@ -63,32 +63,65 @@ func (db *DB) UnsetSecret(ctx context.Context, function, key string) error {
 	return fault("unset secret", err)
 }
 
-// RotateSecrets rewrites every secret for which reseal returns new bytes (nil
-// leaves it). One that changes meanwhile is left as its writer wrote it. Errors of
-// reseal do not stop the rest; they are joined.
-func (db *DB) RotateSecrets(ctx context.Context, reseal func(functionID, function, key string, sealed []byte) ([]byte, error)) (rotated, total int, err error) {
-	rows, err := db.pool.Query(ctx, `SELECT s.function_id::text, f.name, s.key, s.value FROM runnel.secrets s JOIN runnel.functions f ON f.id = s.function_id ORDER BY f.name, s.key`)
+// BindSecret and BindEnvironment are what a sealed value is bound to, so that it
+// opens nowhere else: not for another function or key, and not in the other table.
+func BindSecret(functionID, key string) []string { return []string{functionID, key} }
+
+// BindEnvironment is BindSecret for a value of the environment.
+func BindEnvironment(functionID, key string) []string {
+	return []string{"environment", functionID, key}
+}
+
+// Stored is a secret, or a value of an environment, as it is stored.
+type Stored struct {
+	Secret     bool // else of the environment
+	FunctionID string
+	Function   string
+	Key        string
+	Value      []byte // sealed, unless Clear
+	Clear      bool   // of an environment that was written without keys
+}
+
+// Name is how people find the value.
+func (s Stored) Name() string {
+	if s.Secret {
+		return s.Function + "/" + s.Key
+	}
+	return s.Function + "/environment/" + s.Key
+}
+
+// Bind is what the value is bound to, or is to be.
+func (s Stored) Bind() []string {
+	if s.Secret {
+		return BindSecret(s.FunctionID, s.Key)
+	}
+	return BindEnvironment(s.FunctionID, s.Key)
+}
+
+// Rotate rewrites every secret and every value of an environment for which reseal
+// returns new bytes (nil leaves it), each in a transaction of its own: whoever ends
+// in the middle has lost nothing, and the next one does the rest. One that changes
+// meanwhile is left as its writer wrote it. Errors of reseal do not stop the rest;
+// they are joined.
+func (db *DB) Rotate(ctx context.Context, reseal func(Stored) ([]byte, error)) (rotated, total int, err error) {
+	rows, err := db.pool.Query(ctx, storedSQL)
 	if err != nil {
 		return 0, 0, fault("rotate secrets", err)
 	}
-	type row struct {
-		ID, Function, Key string
-		Value             []byte
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Stored])
 	if err != nil {
 		return 0, 0, fault("rotate secrets", err)
 	}
 	var problems []error
-	for _, r := range all {
-		value, err := reseal(r.ID, r.Function, r.Key, r.Value)
+	for _, s := range all {
+		sealed, err := reseal(s)
 		if err != nil {
 			problems = append(problems, err)
 		}
-		if err != nil || value == nil {
+		if err != nil || sealed == nil {
 			continue
 		}
-		tag, err := db.pool.Exec(ctx, `UPDATE runnel.secrets SET value = $4, updated_at = now() WHERE function_id = $1 AND key = $2 AND value = $3`, r.ID, r.Key, r.Value, value)
+		tag, err := db.pool.Exec(ctx, resealSQL, s.Secret, s.FunctionID, s.Key, s.Value, s.Clear, sealed)
 		if err != nil {
 			return rotated, len(all), fault("rotate secrets", err)
 		}

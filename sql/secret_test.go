@@ -3,10 +3,12 @@ package sql_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/pgtest"
 	"github.com/runnelhq/runnel/sql"
 )
 
@@ -94,10 +96,11 @@ func TestSecretsHaveBounds(t *testing.T) {
 	}
 }
 
-func TestRotateSecrets(t *testing.T) {
+func TestRotate(t *testing.T) {
 	b := setup(t)
 	wasm, hash := module("one")
-	if _, _, err := b.db.Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "command"}); err != nil {
+	if _, _, err := b.db.Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "command",
+		Config: runnel.Config{Environment: &map[string]string{"CLEAR": "é", "EMPTY": "", "SET": "set meanwhile", "GONE": "gone meanwhile"}}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"A", "BAD", "DONE", "MOVED"} {
@@ -106,11 +109,15 @@ func TestRotateSecrets(t *testing.T) {
 		}
 	}
 	broken := errors.New("broken")
-	rotated, total, err := b.db.RotateSecrets(t.Context(), func(id, function, key string, value []byte) ([]byte, error) {
-		if function != "hello" || !bytes.HasSuffix(value, []byte(":old")) {
-			t.Errorf("reseal of %s %s %q", function, key, value)
+	rotated, total, err := b.db.Rotate(t.Context(), func(s sql.Stored) ([]byte, error) {
+		if s.Function != "hello" || s.Secret == s.Clear || s.Secret && !bytes.HasSuffix(s.Value, []byte(":old")) || s.Key == "CLEAR" && string(s.Value) != "é" {
+			t.Errorf("reseal of %+v", s)
 		}
-		switch key {
+		switch key := s.Key; key {
+		case "SET":
+			b.exec(`UPDATE runnel.environment SET value = 'anew' WHERE key = 'SET'`)
+		case "GONE":
+			b.exec(`DELETE FROM runnel.environment WHERE key = 'GONE'`)
 		case "BAD":
 			return nil, broken
 		case "DONE":
@@ -120,12 +127,94 @@ func TestRotateSecrets(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		return []byte(id + ":new, and long enough"), nil
+		return []byte(s.FunctionID + ":new, and long enough"), nil
 	})
-	if rotated != 1 || total != 4 || !errors.Is(err, broken) {
+	if rotated != 3 || total != 8 || !errors.Is(err, broken) {
 		t.Errorf("rotated %d of %d, %v", rotated, total, err)
 	}
 	if got := get[string](b, `SELECT string_agg(key || split_part(convert_from(value, 'UTF8'), ':', 2), ' ' ORDER BY key) FROM runnel.secrets`); got != "Anew, and long enough BADold DONEold MOVEDnewer than both" {
 		t.Errorf("got %s", got)
 	}
+	if got := get[string](b, `SELECT string_agg(key || coalesce(value, '') || coalesce(split_part(convert_from(sealed, 'UTF8'), ':', 2), ''), ' ' ORDER BY key) FROM runnel.environment`); got != "CLEARnew, and long enough EMPTYnew, and long enough SETanew" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestSealedEnvironments(t *testing.T) {
+	b := setup(t)
+	sealing, err := sql.Open(t.Context(), b.url, sql.Options{MaxConns: 2, Keys: new(oneKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sealing.Close()
+	wasm, hash := module("one")
+	deploy := func(db *sql.DB, env map[string]string) runnel.Function {
+		t.Helper()
+		fn, _, err := db.Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "command", Config: runnel.Config{Environment: &env}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fn
+	}
+	deploy(b.db, map[string]string{"A": "clear", "B": "clear", "C": "clear"})
+	// The next write seals, and takes what is not in it away.
+	fn := deploy(sealing, map[string]string{"A": "one", "B": ""})
+	if len(fn.Environment) != 0 || len(fn.Sealed) != 2 || !strings.HasSuffix(string(fn.Sealed["A"]), fn.ID+"/A: one") {
+		t.Errorf("got %v, %q", fn.Environment, fn.Sealed)
+	}
+	if text := pgtest.Dump(t, b.url, "--data-only", "--table", "runnel.environment"); strings.Contains(text, "clear") {
+		t.Error("what was in the clear is still there")
+	}
+	// What is deployed again as it is writes nothing, although it was sealed anew, and
+	// whoever has no keys can do so, too.
+	again := func(db *sql.DB, env *map[string]string) (made sql.Made) {
+		t.Helper()
+		_, made, err := db.Deploy(t.Context(), sql.Deploy{Name: "hello", Wasm: wasm, Hash: hash, Kind: "command", IfChanged: true, Config: runnel.Config{Environment: env}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	written := func() string {
+		return get[string](b, `SELECT f.updated_at::text || string_agg(encode(e.sealed, 'hex'), '') FROM runnel.functions f JOIN runnel.environment e ON e.function_id = f.id GROUP BY f.id`)
+	}
+	before := written()
+	for _, made := range []sql.Made{again(sealing, &map[string]string{"A": "one", "B": ""}), again(sealing, nil), again(b.db, nil)} {
+		if made != sql.MadeNothing || written() != before {
+			t.Errorf("made %d, and wrote %s over %s", made, written(), before)
+		}
+	}
+	if again(sealing, &map[string]string{"A": "two", "B": ""}); written() == before {
+		t.Error("another value was not written")
+	}
+	// As large as an environment can be.
+	large := strings.Repeat("x", runnel.MaxEnvironment-1)
+	if fn := deploy(sealing, map[string]string{"A": large}); !bytes.HasSuffix(fn.Sealed["A"], []byte(large)) {
+		t.Errorf("%d bytes came back", len(fn.Sealed["A"]))
+	}
+	// What has keys no more writes in the clear again.
+	if fn := deploy(b.db, map[string]string{"A": "clear"}); fn.Environment["A"] != "clear" || len(fn.Sealed) != 0 {
+		t.Errorf("got %v, %q", fn.Environment, fn.Sealed)
+	}
+	for _, wrong := range []string{`value = NULL`, `sealed = '\x00'`, `sealed = sha512('')`} {
+		if _, err := b.conn.Exec(t.Context(), `UPDATE runnel.environment SET `+wrong); err == nil {
+			t.Errorf("%s was accepted", wrong)
+		}
+	}
+}
+
+// oneKey seals in the open, and never twice alike.
+type oneKey struct{ sealed int }
+
+func (k *oneKey) Seal(value []byte, context ...string) []byte {
+	k.sealed++
+	return fmt.Appendf(nil, "%08d %s: %s", k.sealed, strings.Join(context, "/"), value)
+}
+
+func (k *oneKey) Open(sealed []byte, context ...string) ([]byte, error) {
+	value, ok := bytes.CutPrefix(sealed[min(len("00000000 "), len(sealed)):], []byte(strings.Join(context, "/")+": "))
+	if !ok {
+		return nil, errors.New("it belongs to something else")
+	}
+	return value, nil
 }

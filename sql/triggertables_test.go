@@ -1,12 +1,10 @@
 package sql_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -239,7 +237,7 @@ func TestFUNC_I3_ADefinersWriteIsNotTheDefiners(t *testing.T) {
 // works as before.
 func TestFUNC_T1_DumpAndRestore(t *testing.T) {
 	b := setup(t)
-	dump, psql := program(t, "pg_dump"), program(t, "psql")
+	psql := pgtest.Program(t, "psql")
 	b.deploy("hello", runnel.Config{})
 	b.exec(`CREATE SCHEMA "My Schema"; CREATE TABLE "My Schema"."it's" (id int PRIMARY KEY, v text);
 		CREATE TABLE parts (id int) PARTITION BY RANGE (id); CREATE TABLE parts_1 PARTITION OF parts DEFAULT`)
@@ -251,19 +249,12 @@ func TestFUNC_T1_DumpAndRestore(t *testing.T) {
 	b.finish(b.fetch("w1")...)
 	b.exec(`INSERT INTO parts VALUES (1)`) // waits in the queue
 
-	out, err := exec.CommandContext(t.Context(), dump, "--no-owner", "--dbname", b.url).Output()
-	if err != nil {
-		if e := stderr(err); strings.Contains(e, "server version mismatch") {
-			t.Skip("this pg_dump is older than the server")
-		} else {
-			t.Fatal(e)
-		}
-	}
+	out := pgtest.Dump(t, b.url)
 	into := pgtest.Empty(t)
 	restore := exec.CommandContext(t.Context(), psql, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null", "--dbname", into)
-	restore.Stdin = strings.NewReader(string(out))
+	restore.Stdin = strings.NewReader(out)
 	if _, err := restore.Output(); err != nil {
-		t.Fatal(stderr(err))
+		t.Fatal(pgtest.Stderr(err))
 	}
 	if err := sql.Migrate(t.Context(), into, nil); err != nil {
 		t.Fatal(err)
@@ -307,28 +298,4 @@ func (b *bundle) finish(attempts ...attempt) {
 	if _, err := b.db.Settle(b.Context(), list); err != nil {
 		b.Fatal(err)
 	}
-}
-
-// program finds one of Postgres's programs of at least the server's version.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-	if path, err := exec.LookPath(name); err == nil {
-		found = append(found, path)
-	}
-	for _, path := range found {
-		if exec.CommandContext(context.Background(), path, "--version").Run() == nil {
-			return path
-		}
-	}
-	t.Skipf("%s is not installed: apt-get install postgresql", name)
-	return ""
-}
-
-func stderr(err error) string {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return fmt.Sprintf("%v: %s", err, exit.Stderr)
-	}
-	return err.Error()
 }

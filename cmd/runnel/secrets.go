@@ -149,11 +149,14 @@ func (t *tool) secretsUnset() *cobra.Command {
 func (t *tool) secretsRotate() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate",
-		Short: "Encrypt all secrets with the first of RUNNEL_SECRET_KEYS",
-		Long: `Encrypt all secrets with the first of RUNNEL_SECRET_KEYS.
+		Short: "Encrypt all secrets and environments with the first of RUNNEL_SECRET_KEYS",
+		Long: `Encrypt all secrets and environments with the first of RUNNEL_SECRET_KEYS, also
+what was stored in the clear when there was no key.
 
 To change the key: put the new one before the old in RUNNEL_SECRET_KEYS of all
-processes and restart them, run this, then take the old one out.`,
+processes and restart them, run this, then take the old one out. Where processes
+restart one by one, put the new one behind the old first, and then in front. It can
+be run again at any time, and by several at once.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := newClient()
@@ -171,10 +174,10 @@ processes and restart them, run this, then take the old one out.`,
 			if t.json {
 				err = t.writeJSON(got)
 			} else {
-				_, err = fmt.Fprintln(t.out, strconv.Itoa(got.Rotated)+" of "+strconv.Itoa(got.Total)+" secrets were encrypted anew; the others were up to date or could not be read")
+				_, err = fmt.Fprintln(t.out, strconv.Itoa(got.Rotated)+" of "+strconv.Itoa(got.Total)+" secrets and environment values were encrypted anew; the others were up to date or could not be read")
 			}
 			if err == nil && len(got.Unreadable) > 0 {
-				return fmt.Errorf("no key of the server reads %s: keep the old key in RUNNEL_SECRET_KEYS, or set them again", strings.Join(got.Unreadable, ", "))
+				return fmt.Errorf("no key of the server reads %s: keep the old key in RUNNEL_SECRET_KEYS, or set (deploy) them again", strings.Join(got.Unreadable, ", "))
 			}
 			return err
 		},

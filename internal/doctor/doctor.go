@@ -160,7 +160,7 @@ func (v *visit) readSettings(environ []string) {
 		{s.AdminToken == "", "RUNNEL_ADMIN_TOKEN is not set", "nobody can deploy, unless with a service_role token", "export RUNNEL_ADMIN_TOKEN=" + random},
 		{s.JWTSecret == "" && s.JWKSURL == "", "neither RUNNEL_JWT_SECRET nor RUNNEL_JWKS_URL is set", "every token is refused: only functions with verify_jwt false can be called", "export RUNNEL_JWT_SECRET=" + random},
 		{s.SlotSecret == "", "RUNNEL_SLOT_SECRET is not set", "db_query answers RlsUnavailable in every function", "export RUNNEL_SLOT_SECRET=" + random + ", the same for all workers"},
-		{s.SecretKeys == "", "RUNNEL_SECRET_KEYS is not set", "secrets can be neither set nor read", "export RUNNEL_SECRET_KEYS=" + random + ", the same for all processes; keep a copy apart from the backups"},
+		{s.SecretKeys == "", "RUNNEL_SECRET_KEYS is not set", "secrets can be neither set nor read, and functions' environments are stored in the clear, in backups too", "export RUNNEL_SECRET_KEYS=" + random + ", the same for all processes; keep a copy apart from the backups"},
 	} {
 		if missing.is {
 			v.add(Finding{"settings", Warning, missing.what, missing.why, missing.next})
@@ -289,7 +289,7 @@ func (v *visit) slots(ctx context.Context) {
 	}
 }
 
-// secrets tries to open every stored secret.
+// secrets tries to open every secret and every sealed value of an environment.
 func (v *visit) secrets(ctx context.Context) {
 	var ring *keyring.Ring
 	if v.settings.SecretKeys != "" {
@@ -298,30 +298,42 @@ func (v *visit) secrets(ctx context.Context) {
 			return // said by readSettings
 		}
 	}
-	var unreadable []string
+	var unreadable, clear []string
 	stale := 0
-	_, total, err := v.db.RotateSecrets(ctx, func(id, function, key string, sealed []byte) ([]byte, error) {
-		if ring == nil {
-			unreadable = append(unreadable, function+"/"+key)
-			return nil, nil
-		}
-		if _, err := ring.Open(sealed, id, key); err != nil {
-			unreadable = append(unreadable, function+"/"+key)
-		} else if !ring.Current(sealed) {
-			stale++
+	_, total, err := v.db.Rotate(ctx, func(s sql.Stored) ([]byte, error) {
+		switch {
+		case s.Clear:
+			clear = append(clear, s.Name())
+		case ring == nil:
+			unreadable = append(unreadable, s.Name())
+		default:
+			if _, err := ring.Open(s.Value, s.Bind()...); err != nil {
+				unreadable = append(unreadable, s.Name())
+			} else if !ring.Current(s.Value) {
+				stale++
+			}
 		}
 		return nil, nil // nothing is rewritten
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		v.failed("secrets", err)
+		return
+	}
+	if len(clear) > 0 {
+		f := Finding{"secrets", Warning, fmt.Sprintf("%d of %d values are stored in the clear: %s", len(clear), total, some(clear)), "whoever reads the database or a backup of it reads them", "runnel secrets rotate"}
+		if ring == nil {
+			f.Next = "set RUNNEL_SECRET_KEYS (openssl rand -hex 32) for all web and worker processes and restart them; then runnel secrets rotate"
+		}
+		v.add(f)
+	}
+	switch {
 	case len(unreadable) > 0:
-		v.add(Finding{"secrets", Problem, fmt.Sprintf("%d of %d secrets cannot be opened: %s", len(unreadable), total, some(unreadable)), "none of RUNNEL_SECRET_KEYS is the key they were encrypted with: their functions fail",
-			"add the old key at the end of RUNNEL_SECRET_KEYS; where it is lost: runnel secrets set FUNCTION KEY"})
+		v.add(Finding{"secrets", Problem, fmt.Sprintf("%d of %d secrets and environment values cannot be opened: %s", len(unreadable), total, some(unreadable)), "none of RUNNEL_SECRET_KEYS is the key they were encrypted with: their functions fail",
+			"add the old key at the end of RUNNEL_SECRET_KEYS; where it is lost: runnel secrets set FUNCTION KEY, or deploy the environment again"})
 	case stale > 0:
-		v.add(Finding{"secrets", Warning, fmt.Sprintf("%d of %d secrets are encrypted with an older key", stale, total), "that key cannot be taken out of RUNNEL_SECRET_KEYS yet", "runnel secrets rotate"})
-	default:
-		v.ok("secrets", "%d stored, all can be opened", total)
+		v.add(Finding{"secrets", Warning, fmt.Sprintf("%d of %d secrets and environment values are encrypted with an older key", stale, total), "that key cannot be taken out of RUNNEL_SECRET_KEYS yet", "runnel secrets rotate"})
+	case len(clear) == 0:
+		v.ok("secrets", "%d secrets and environment values, all encrypted, all can be opened", total)
 	}
 }
 

@@ -280,6 +280,32 @@ func TestSecretsThatCannotBeOpened(t *testing.T) {
 	}
 	expect(t, p.examine("RUNNEL_SECRET_KEYS="+p.keys+","+old), "secrets", Problem, "1 of 2", "f/LOST", "runnel secrets set")
 	expect(t, p.examine("RUNNEL_SECRET_KEYS="), "secrets", Problem, "2 of 2")
+	if err := db.UnsetSecret(t.Context(), "f", "LOST"); err != nil {
+		t.Fatal(err)
+	}
+
+	// Environments, in the clear and sealed.
+	configure := func(o sql.Options, env map[string]string) {
+		t.Helper()
+		db, err := sql.Open(t.Context(), p.url, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Configure(t.Context(), "f", runnel.Config{Environment: &env}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure(sql.Options{}, map[string]string{"MODE": "production"})
+	expect(t, p.examine("RUNNEL_SECRET_KEYS="+old), "secrets", Warning, "1 of 2 values are stored in the clear: f/environment/MODE", "backup", "runnel secrets rotate")
+	expect(t, p.examine("RUNNEL_SECRET_KEYS="), "secrets", Warning, "in the clear", "set RUNNEL_SECRET_KEYS")
+	configure(sql.Options{Keys: older}, map[string]string{"MODE": "production"})
+	if found := find(t, p.examine("RUNNEL_SECRET_KEYS="+old), "secrets"); found != nil {
+		t.Errorf("sealed, and the doctor says %+v", found)
+	}
+	expect(t, p.examine("RUNNEL_SECRET_KEYS="+p.keys+","+old), "secrets", Warning, "2 of 2", "older key")
+	configure(sql.Options{Keys: lost}, map[string]string{"MODE": "production"})
+	expect(t, p.examine("RUNNEL_SECRET_KEYS="+p.keys+","+old), "secrets", Problem, "f/environment/MODE", "deploy the environment again")
 }
 
 func TestWorkersQueueAndPartitions(t *testing.T) {

@@ -167,6 +167,9 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 	if p.settings.AdminToken == "" {
 		p.log.Warn("RUNNEL_ADMIN_TOKEN is not set: functions can be managed with a service_role token only")
 	}
+	if p.settings.SecretKeys == "" {
+		p.log.Warn("RUNNEL_SECRET_KEYS is not set: secrets cannot be set, and functions' environments are stored in the clear")
+	}
 	if p.settings.JWTSecret == "" && p.settings.JWKSURL == "" {
 		p.log.Warn("neither RUNNEL_JWT_SECRET nor RUNNEL_JWKS_URL is set: only functions with verify_jwt false can be called")
 	}
@@ -264,7 +267,15 @@ func (p *Process) keys() (*keyring.Ring, error) {
 }
 
 func (p *Process) open(ctx context.Context, name string) (*sql.DB, error) {
-	db, err := p.connect(ctx, sql.Options{ApplicationName: name, SlotSecret: p.settings.SlotSecret, Slots: p.settings.Slots})
+	o := sql.Options{ApplicationName: name, SlotSecret: p.settings.SlotSecret, Slots: p.settings.Slots}
+	keys, err := p.keys()
+	if err != nil {
+		return nil, err
+	}
+	if keys != nil {
+		o.Keys = keys
+	}
+	db, err := p.connect(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -4,10 +4,14 @@
 SELECT f.id, f.name, f.description, f.version, v.wasm_hash, f.timeout, f.max_memory,
        f.can_bypass_rls, f.allowed_hosts, coalesce(f.max_attempts, 0), f.backoff_initial, f.backoff_max,
        f.verify_jwt, f.enabled, f.created_at, f.updated_at,
-       (SELECT json_object_agg(e.key, e.value) FROM runnel.environment e WHERE e.function_id = f.id
-          AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = e.function_id AND s.key = e.key)),
-       runnel.flow(f), f.log_success
+       env.clear, env.sealed, runnel.flow(f), f.log_success
 FROM runnel.functions f
 JOIN runnel.function_versions v ON v.function_id = f.id AND v.version = f.version
+CROSS JOIN LATERAL (
+  SELECT json_object_agg(e.key, e.value) FILTER (WHERE e.value IS NOT NULL) AS clear,
+         json_object_agg(e.key, encode(e.sealed, 'base64')) FILTER (WHERE e.sealed IS NOT NULL) AS sealed
+  FROM runnel.environment e
+  WHERE e.function_id = f.id AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = e.function_id AND s.key = e.key)
+) env
 WHERE $1::text IS NULL OR f.name = $1
 ORDER BY f.name

@@ -10,9 +10,7 @@ SELECT e.id, e.event, e.trigger, e.role, coalesce(e.user_id, ''), e.claims, coal
        f.id, coalesce(f.name, e.function_name), f.description, f.version, v.wasm_hash, f.timeout, f.max_memory,
        f.can_bypass_rls, f.allowed_hosts, coalesce(f.max_attempts, 0), f.backoff_initial, f.backoff_max,
        f.verify_jwt, f.enabled, f.created_at, f.updated_at,
-       (SELECT json_object_agg(v.key, v.value) FROM runnel.environment v WHERE v.function_id = f.id
-          AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = v.function_id AND s.key = v.key)),
-       runnel.flow(f), f.log_success
+       env.clear, env.sealed, runnel.flow(f), f.log_success
 FROM unnest($1::uuid[], $2::timestamptz[]) AS wanted(id, created_at)
 CROSS JOIN LATERAL (
   SELECT * FROM runnel.invocation_events e
@@ -22,3 +20,9 @@ CROSS JOIN LATERAL (
 LEFT JOIN runnel.functions f ON f.id = e.function_id
 LEFT JOIN runnel.function_versions v ON v.function_id = f.id AND v.version = f.version
 LEFT JOIN runnel.modules m ON m.wasm_hash = v.wasm_hash
+CROSS JOIN LATERAL (
+  SELECT json_object_agg(n.key, n.value) FILTER (WHERE n.value IS NOT NULL) AS clear,
+         json_object_agg(n.key, encode(n.sealed, 'base64')) FILTER (WHERE n.sealed IS NOT NULL) AS sealed
+  FROM runnel.environment n
+  WHERE n.function_id = f.id AND NOT EXISTS (SELECT FROM runnel.secrets s WHERE s.function_id = n.function_id AND s.key = n.key)
+) env
