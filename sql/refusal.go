@@ -33,7 +33,7 @@ func refusal(doing string, err error) error {
 		code = runnel.CodeForbidden
 	case "54000":
 		code = runnel.CodeTooLarge
-	case "0A000", "42P01", "42809", "42601", "42602", "42703", "42883", "42804", "42725", "42P10", "42P17", "42P02", "42803", "42P20", "22P02", "3F000":
+	case "0A000", "42P01", "42809", "42601", "42602", "42703", "42883", "42804", "42725", "42P10", "42P11", "42P17", "42P02", "42803", "42P20", "22P02", "3F000":
 	default:
 		return fault(doing, err)
 	}

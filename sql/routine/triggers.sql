@@ -5,8 +5,9 @@
 -- dropping one takes ACCESS EXCLUSIVE.
 --
 -- create_trigger and drop_trigger run with the rights of whoever calls them, so
--- Postgres itself checks who may put a trigger on a table, and a condition can
--- say nothing that its author could not say anyway. To let a role use them:
+-- Postgres itself checks who may put a trigger on a table. A condition is one
+-- expression and nothing more: who sends one over HTTP is not the database's owner,
+-- though it is the owner's connection that makes the trigger. To let a role use them:
 --   GRANT USAGE ON SCHEMA runnel TO app;
 --   GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.drop_trigger, runnel.prepare_trigger,
 --     runnel.trigger_name, runnel.on_change_rows, runnel.on_change_row TO app;
@@ -43,7 +44,8 @@ END $$;
 --
 -- granularity: 'row' and 'auto' make one job for each changed row, 'statement'
 -- one for at most 100 rows of one statement. condition: as in CREATE TRIGGER ...
--- WHEN, over OLD and NEW; it is evaluated as the writer, for each row.
+-- WHEN, over OLD and NEW (but not their system columns); it is evaluated as the
+-- writer, for each row.
 -- Doing it again for the same table and function replaces what was there. Do it
 -- again when an ordinary table has become a partition.
 CREATE OR REPLACE FUNCTION runnel.create_trigger(
@@ -62,6 +64,8 @@ DECLARE
   trigger_id uuid := gen_random_uuid();
   name text;
   operation text;
+  expression refcursor;
+  hint text;
 BEGIN
   SELECT c.oid, c.relkind, n.nspname, c.relispartition,
          EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) AS inherits
@@ -110,6 +114,12 @@ BEGIN
   LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', name, target);
   END LOOP;
+  IF condition IS NOT NULL THEN
+    -- A cursor is for one SELECT. What is one here, within these parentheses, cannot
+    -- close those of CREATE TRIGGER and go on with something else. Nothing is fetched.
+    OPEN expression FOR EXECUTE format(E'SELECT (%s\n) FROM unnest(NULL::%s[]) AS old, unnest(NULL::%s[]) AS new', condition, target, target);
+    CLOSE expression;
+  END IF;
   FOREACH operation IN ARRAY wanted LOOP
     EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH %s %s EXECUTE FUNCTION runnel.%I(%L, %L, %L, %L, %L)',
       runnel.trigger_name(function, operation), operation, target,
@@ -118,11 +128,19 @@ BEGIN
            WHEN operation = 'DELETE' THEN 'REFERENCING OLD TABLE AS old_rows'
            ELSE 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows' END,
       CASE WHEN by_row AND operation <> 'TRUNCATE' THEN 'ROW' ELSE 'STATEMENT' END,
-      CASE WHEN condition IS NOT NULL THEN 'WHEN (' || condition || ')' ELSE '' END,
+      CASE WHEN condition IS NOT NULL THEN E'WHEN (' || condition || E'\n)' ELSE '' END,
       CASE WHEN by_row AND operation <> 'TRUNCATE' THEN 'on_change_row' ELSE 'on_change_rows' END,
       function_id, granularity, trigger_id, clock_timestamp(), CASE rel.relkind WHEN 'p' THEN 'partitioned' ELSE 'plain' END);
   END LOOP;
   RETURN regexp_replace(runnel.trigger_name(function, 'x'), '_x$', '');
+EXCEPTION WHEN syntax_error_or_access_rule_violation OR feature_not_supported OR data_exception THEN
+  -- What Postgres says of a condition; our own refusals have a hint.
+  GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+  IF condition IS NULL OR hint <> '' OR SQLSTATE = '42501' THEN
+    RAISE;
+  END IF;
+  RAISE EXCEPTION 'condition % is not valid: %', quote_literal(condition), SQLERRM USING ERRCODE = SQLSTATE,
+    HINT = 'Write one expression over the columns of OLD and NEW, such as OLD.state IS DISTINCT FROM NEW.state. An INSERT has no OLD and a DELETE no NEW: give the operations that have what it needs.';
 END $$;
 
 -- Removes what create_trigger made for this table and function.
