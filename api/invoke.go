@@ -22,13 +22,6 @@ const (
 // errStopping is the cause of a request's context when the server shuts down.
 var errStopping = errors.New("server is stopping")
 
-// corsAllow and corsExpose are what browsers may send to functions and read of
-// their answers; the former is Supabase's list and ours.
-const (
-	corsAllow  = "authorization, x-client-info, apikey, content-type, x-region, x-request-id, idempotency-key, prefer, traceparent, tracestate, baggage"
-	corsExpose = "idempotent-replayed, location, preference-applied, retry-after, x-relay-error, x-request-id, x-runnel-invocation-id"
-)
-
 // functionPath splits an escaped path into the function's name and the path the
 // function sees. The name may be percent-encoded; what follows it is left as it
 // came.
@@ -55,13 +48,8 @@ func functionPath(escaped string) (name, path string, err error) {
 // invoke calls a function and answers with its result (FUNC-T3).
 func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", corsExpose)
-	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-		h.Set("Access-Control-Allow-Headers", corsAllow)
-		h.Set("Access-Control-Max-Age", "86400")
-		w.WriteHeader(http.StatusNoContent)
+	allowCORS(h)
+	if preflight(w, r) {
 		return
 	}
 

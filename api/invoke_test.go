@@ -159,24 +159,6 @@ func TestLargestBody(t *testing.T) {
 	}
 }
 
-func TestPreflight(t *testing.T) {
-	h := newHouse(t, Config{})
-	r := h.do("OPTIONS", "/functions/v1/anything", "", "Origin", "https://app.example", "Access-Control-Request-Method", "POST",
-		"Access-Control-Request-Headers", "authorization, x-client-info")
-	if r.StatusCode != 204 || r.Header.Get("Access-Control-Allow-Origin") != "*" {
-		t.Errorf("%v", r)
-	}
-	for _, name := range []string{"authorization", "x-client-info", "apikey", "content-type", "x-region", "idempotency-key", "prefer", "traceparent"} {
-		if !strings.Contains(r.Header.Get("Access-Control-Allow-Headers"), name) {
-			t.Errorf("header %s is not allowed", name)
-		}
-	}
-	r = h.do("POST", "/functions/v1/nope", "", "Origin", "https://app.example")
-	if r.Header.Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(r.Header.Get("Access-Control-Expose-Headers"), "x-relay-error") {
-		t.Errorf("an error cannot be read by a page: %v", r.Header)
-	}
-}
-
 func TestAsync(t *testing.T) {
 	h := newHouse(t, Config{}).work()
 	h.function(`{"name":"ok"}`, guests.Answer(`"ok"`))
