@@ -69,9 +69,9 @@ func wasiFunctions() []hostFunction {
 		})
 	}
 	return []hostFunction{
-		wasi("args_get", "ii", func(*invocation, []uint64) errno { return success }),
+		wasi("args_get", "ii", func(inv *invocation, p []uint64) errno { return inv.putStrings(p, arguments) }),
 		wasi("args_sizes_get", "ii", func(inv *invocation, p []uint64) errno {
-			return inv.putSizes(p, 0, 0)
+			return inv.putSizes(p, len(arguments), len(arguments[0])+1)
 		}),
 		wasi("environ_get", "ii", (*invocation).environGet),
 		wasi("environ_sizes_get", "ii", (*invocation).environSizesGet),
@@ -180,15 +180,28 @@ func (inv *invocation) environSizesGet(p []uint64) errno {
 	return inv.putSizes(p, len(vars), size)
 }
 
+// arguments are a program's name and nothing more. Programs that look for what
+// follows their name, as os.Args[1:] does in Go, do not expect that it is missing.
+var arguments = []string{"function"}
+
 func (inv *invocation) environGet(p []uint64) errno {
-	vars, size := inv.environment()
-	pointers, ok1 := inv.memory.view(uint32(p[0]), uint32(len(vars)*4))
-	text, ok2 := inv.memory.view(uint32(p[1]), uint32(size))
+	vars, _ := inv.environment()
+	return inv.putStrings(p, vars)
+}
+
+// putStrings writes texts that end with NUL at ptrs[1], and their addresses at ptrs[0].
+func (inv *invocation) putStrings(ptrs []uint64, texts []string) errno {
+	size := len(texts)
+	for _, v := range texts {
+		size += len(v)
+	}
+	pointers, ok1 := inv.memory.view(uint32(ptrs[0]), uint32(len(texts)*4))
+	text, ok2 := inv.memory.view(uint32(ptrs[1]), uint32(size))
 	if !ok1 || !ok2 {
 		return errFault
 	}
-	at := uint32(p[1])
-	for i, v := range vars {
+	at := uint32(ptrs[1])
+	for i, v := range texts {
 		binary.LittleEndian.PutUint32(pointers[i*4:], at)
 		n := copy(text, v)
 		text[n] = 0

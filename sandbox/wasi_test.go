@@ -248,6 +248,8 @@ func TestFUNC_I1_HostilePointersAreFaults(t *testing.T) {
 	}{
 		{"args_sizes_get", []uint64{outside, 0}},
 		{"args_sizes_get", []uint64{0, outside}},
+		{"args_get", []uint64{outside, 0}},
+		{"args_get", []uint64{0, 65530}},
 		{"environ_sizes_get", []uint64{65533, 0}},
 		{"environ_get", []uint64{outside, 0}},
 		{"environ_get", []uint64{0, 65534}},
@@ -288,11 +290,12 @@ func TestFUNC_I1_HostilePointersAreFaults(t *testing.T) {
 func TestWASIArgumentsAndEnvironment(t *testing.T) {
 	t.Parallel()
 	h := newHostCalls(t, Call{Env: map[string]string{"B": "2", "A": "ü", "EMPTY": ""}})
-	if e := h.errno("args_sizes_get", 0, 4); e != success || h.u32(0) != 0 || h.u32(4) != 0 {
+	const name = "function\x00"
+	if e := h.errno("args_sizes_get", 0, 4); e != success || h.u32(0) != 1 || int(h.u32(4)) != len(name) {
 		t.Errorf("args_sizes_get: %d, %d, %d", e, h.u32(0), h.u32(4))
 	}
-	if e := h.errno("args_get", 0, 4); e != success {
-		t.Errorf("args_get: %d", e)
+	if e := h.errno("args_get", 0, 64); e != success || h.u32(0) != 64 || string(h.inv.memory.bytes[64:64+len(name)]) != name {
+		t.Errorf("args_get: %d, %d", e, h.u32(0))
 	}
 	const want = "A=ü\x00B=2\x00EMPTY=\x00"
 	if e := h.errno("environ_sizes_get", 0, 4); e != success || h.u32(0) != 3 || int(h.u32(4)) != len(want) {
