@@ -25,15 +25,17 @@ func (s *Server) getHealth(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) getReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
-	checks := map[string]string{"database": "ok", "worker": "ok"}
+	checks := map[string]string{"database": "ok", "migrations": "ok", "worker": "ok"}
 	if s.db.Pooled() {
 		checks["database"] = "ok, through a connection pooler: functions' SQL needs a direct connection, and answers may be up to half a second late"
 	}
 	status, word := http.StatusOK, "ok"
 	if err := s.db.Ready(ctx); err != nil {
 		s.log.Warn("not ready", "error", err)
-		checks["database"] = "unreachable or not migrated: check DATABASE_URL and run runnel migrate"
-		checks["worker"] = "unknown"
+		checks["migrations"], checks["worker"] = "not those of this release: run runnel migrate", "unknown"
+		if s.db.Pool().Ping(ctx) != nil {
+			checks["database"], checks["migrations"] = "unreachable: check DATABASE_URL and that Postgres is up", "unknown"
+		}
 		status, word = http.StatusServiceUnavailable, "unavailable"
 	} else if alive, err := s.db.LiveWorkers(ctx, workerSilence); err != nil || alive == 0 {
 		if err != nil {

@@ -39,7 +39,18 @@ func TestHealthAndReadiness(t *testing.T) {
 		t.Errorf("readyz without a worker: %v", r)
 	}
 	h.work()
-	if r := h.do("GET", "/readyz", ""); r.StatusCode != 200 {
+	if r := h.do("GET", "/readyz", ""); r.StatusCode != 200 || !strings.Contains(r.body, `"checks":{"database":"ok","migrations":"ok","worker":"ok"}`) {
+		t.Errorf("readyz: %v", r)
+	}
+}
+
+func TestReadinessWithoutMigrations(t *testing.T) {
+	h := newHouse(t, Config{})
+	if _, err := h.db.Pool().Exec(t.Context(), `ALTER SCHEMA runnel RENAME TO elsewhere`); err != nil {
+		t.Fatal(err)
+	}
+	r := h.do("GET", "/readyz", "")
+	if r.StatusCode != 503 || !strings.Contains(r.body, `"database":"ok"`) || !strings.Contains(r.body, "runnel migrate") {
 		t.Errorf("readyz: %v", r)
 	}
 }
