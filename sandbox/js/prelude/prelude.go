@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -50,12 +51,40 @@ func build() (string, error) {
 	}
 	for _, e := range entries {
 		name := strings.TrimSuffix(e.Name(), ".js")
-		if sources[name], err = bundle("parts/"+e.Name(), api.BuildOptions{Format: api.FormatCommonJS}, true); err != nil {
+		text, err := bundle("parts/"+e.Name(), api.BuildOptions{Format: api.FormatESModule}, true)
+		if err != nil {
 			return "", err
 		}
+		sources[name] = function(text)
 	}
 	parts, err := json.Marshal(sources)
 	return "(function (host, bundle) {\n\"use strict\";\nconst {" + language + "} = globalThis;\n" + core + "runnel.install(host, bundle, " + string(parts) + ", {" + language + "});\n})", err
+}
+
+var (
+	imports = regexp.MustCompile(`import\{([^}]*)\}from("[^"]+");`)
+	exports = regexp.MustCompile(`export\{([^}]*)\};\s*$`)
+	as      = regexp.MustCompile(`([\w$]+)(?: as ([\w$]+))?`)
+)
+
+// function makes the body of a function of require and module out of a module. The
+// one that esbuild makes uses what a user can have changed by then.
+func function(module string) string {
+	module = imports.ReplaceAllStringFunc(module, func(s string) string {
+		m := imports.FindStringSubmatch(s)
+		return "const{" + strings.ReplaceAll(m[1], " as ", ":") + "}=require(" + m[2] + ");"
+	})
+	return exports.ReplaceAllStringFunc(module, func(s string) string {
+		var list []string
+		for _, m := range as.FindAllStringSubmatch(exports.FindStringSubmatch(s)[1], -1) {
+			name := m[2]
+			if name == "" {
+				name = m[1]
+			}
+			list = append(list, name+":"+m[1])
+		}
+		return "module.exports={__proto__:null," + strings.Join(list, ",") + "};"
+	})
 }
 
 // bundle makes one script of an embedded file and what it imports. The imports of

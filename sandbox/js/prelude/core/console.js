@@ -1,6 +1,6 @@
 // console. A line goes out at once, so that it is kept when the function is
 // stopped later.
-import { captureStack, hidden, join, mapDelete, mapGet, mapHas, mapSet, now, shift, strIncludes, strReplaceAll, strSlice, strSplit } from "./primordials.js";
+import { apply, captureStack, hidden, join, mapDelete, mapGet, mapHas, mapSet, now, push, shift, strIncludes, strReplaceAll, strSlice, strSplit } from "./primordials.js";
 import { host } from "./host.js";
 import { use } from "./parts.js";
 
@@ -14,7 +14,7 @@ let indent = "";
 function write(level, args) {
   let text = "";
   // Strings without a % are most of what is logged, and need nothing loaded.
-  if (typeof args[0] === "string" && (args.length === 1 || !strIncludes(args[0], "%"))) text = args[0];
+  if (args.length > 0 && typeof args[0] === "string" && (args.length === 1 || !strIncludes(args[0], "%"))) text = args[0];
   else if (args.length > 0) return print(level, use("inspect").format(args));
   for (let i = 1; i < args.length; i++) {
     text += " " + (typeof args[i] === "string" ? args[i] : use("inspect").inspect(args[i]));
@@ -35,6 +35,13 @@ function table(data, columns) {
   print("info", use("inspect").table(data, columns));
 }
 
+function labelled(label, args, last) {
+  const all = [label];
+  for (let i = 0; i < args.length; i++) push(all, args[i]);
+  if (last !== undefined) push(all, last);
+  return all;
+}
+
 function elapsed(label) {
   label = `${label}`;
   if (!mapHas(started, label)) return write("warn", [`Timer '${label}' does not exist`]);
@@ -52,15 +59,15 @@ const methods = {
     captureStack(at);
     const frames = strSplit(`${at.stack}`, "\n");
     shift(frames);
-    write("debug", ["Trace:", ...args, "\n" + join(frames, "\n")]);
+    write("debug", labelled("Trace:", args, "\n" + join(frames, "\n")));
   },
   dir(value, options) { print("info", use("inspect").inspect(value, options)); },
   dirxml: level("info"),
   table,
   assert(ok, ...args) {
     if (ok) return;
-    if (typeof args[0] === "string") args[0] = `Assertion failed: ${args[0]}`;
-    else args = ["Assertion failed", ...args];
+    if (args.length > 0 && typeof args[0] === "string") args[0] = `Assertion failed: ${args[0]}`;
+    else args = labelled("Assertion failed", args);
     write("error", args);
   },
   count(label = "default") {
@@ -73,7 +80,7 @@ const methods = {
   time(label = "default") { mapSet(started, `${label}`, now()); },
   timeLog(label = "default", ...args) {
     const ms = elapsed(label);
-    if (ms !== undefined) write("info", [`${label}: ${ms}ms`, ...args]);
+    if (ms !== undefined) write("info", labelled(`${label}: ${ms}ms`, args));
   },
   timeEnd(label = "default") {
     const ms = elapsed(label);
@@ -85,9 +92,11 @@ const methods = {
     if (args.length > 0) write("info", args);
     if (indent.length < 64) indent += "  ";
   },
-  groupCollapsed(...args) { methods.group(...args); },
+  groupCollapsed(...args) { apply(methods.group, methods, args); },
   groupEnd() { indent = strSlice(indent, 2); },
   clear() {},
 };
 
 hidden(globalThis, { console: methods });
+// console is what the prelude itself writes with.
+export const console = { __proto__: null, error: methods.error };

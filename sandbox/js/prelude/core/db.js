@@ -1,9 +1,8 @@
 // db: SQL on the host, under the invocation's role and claims.
-import { apply, bytesOf, captureStack, defineProperty, freeze, hidden, isArray, map, own, push, rejected, resolved, setPrototypeOf, then, toHex } from "./primordials.js";
+import { bare, bytesOf, captureStack, dateISO, defineProperty, freeze, hidden, isArray, map, own, push, rejected, resolved, setPrototypeOf, then, toHex } from "./primordials.js";
 import { host } from "./host.js";
 
 const ObjectPrototype = Object.prototype;
-const toISO = Date.prototype.toISOString;
 
 // param makes a value of JavaScript what the host takes: JSON.
 function param(value) {
@@ -16,7 +15,11 @@ function param(value) {
       return `${value}`;
     case "object": {
       if (value === null) return null;
-      if (value instanceof Date) return apply(toISO, value, []);
+      try {
+        return dateISO(value);
+      } catch (error) {
+        if (error instanceof RangeError) throw error; // an invalid date
+      }
       const bytes = bytesOf(value);
       return bytes === undefined ? value : "\\x" + toHex(bytes);
     }
@@ -29,14 +32,14 @@ function param(value) {
 function statement(args) {
   const first = args[0];
   let sql = first;
-  const params = [];
+  const params = bare([]);
   if (isArray(first) && isArray(first.raw)) { // db.query`select ${x}`
     sql = first[0];
     for (let i = 1; i < first.length; i++) sql += `$${i}` + first[i];
   } else if (typeof first !== "string") {
     throw new TypeError("db.query takes SQL as a string, and its parameters after it: db.query('select $1', 1), or db.query`select ${1}`");
   }
-  for (let i = 1; i < args.length; i++) params[i - 1] = param(args[i]);
+  for (let i = 1; i < args.length; i++) push(params, param(args[i]));
   return { __proto__: null, sql, params };
 }
 
@@ -74,15 +77,22 @@ function query(...args) {
   }
 }
 
+// withParams is {sql, params} as the arguments of db.query.
+function withParams({ sql, params }) {
+  const args = [sql];
+  if (params !== undefined && params !== null) for (let i = 0; i < params.length; i++) push(args, params[i]);
+  return args;
+}
+
 function batch(statements) {
   try {
     if (!isArray(statements)) throw new TypeError("db.batch takes an array of statements: db.batch([db.sql`...`, ['select $1', 1], {sql: '...', params: []}])");
-    const list = [];
+    const list = bare([]);
     for (let i = 0; i < statements.length; i++) {
       const s = statements[i];
       if (typeof s === "string") push(list, statement([s]));
       else if (isArray(s)) push(list, statement(s));
-      else if (typeof s === "object" && s !== null) push(list, statement([s.sql, ...(s.params ?? [])]));
+      else if (typeof s === "object" && s !== null) push(list, statement(withParams(s)));
       else throw new TypeError(`statement ${i} of db.batch is a ${typeof s}: pass a string, an array or {sql, params}`);
     }
     if (list.length === 0) return resolved([]);

@@ -1,8 +1,8 @@
 // The dispatcher: finds what a module exports, hands it the event, and turns what
 // it returns into the JSON text of the result.
-import { apply, bytesOf, defineProperty, DOMException, hasOwn, hidden, isError, now, own, parse, Promise, push, rejected, resolved, stringify, then, toBase64 } from "./primordials.js";
+import { apply, bytesOf, defineProperty, DOMException, hasOwn, hidden, isError, isPromise, now, own, parse, Promise, push, rejected, resolved, stringify, then, toBase64 } from "./primordials.js";
 import { ask, host } from "./host.js";
-import "./console.js";
+import { console } from "./console.js";
 import { begin, env, serve, setEnv } from "./env.js";
 import { use } from "./parts.js";
 
@@ -31,7 +31,6 @@ const fetches = (handler, self) => (text) => {
   return result(apply(handler, self, [request, env, makeContext(text)]));
 };
 
-const logError = console.error;
 
 // What a function asked to be finished before its invocation ends.
 let pending = [];
@@ -52,7 +51,7 @@ function makeContext(text) {
       return left > 0 ? left : 0;
     },
     waitUntil(promise) {
-      push(pending, own(then(own(resolved(promise)), undefined, (error) => { logError("waitUntil:", error); })));
+      push(pending, own(then(own(resolved(promise)), undefined, (error) => { console.error("waitUntil:", error); })));
     },
     env,
     get rawBody() { return rawBody(text); },
@@ -78,7 +77,7 @@ function result(value) {
 // the language has, whatever Promise.prototype.then is now.
 function settled(value) {
   return new Promise((resolve, reject) => {
-    if (value instanceof Promise) {
+    if (isPromise(value)) {
       try {
         then(own(value), (v) => resolve({ __proto__: null, v }), reject);
         return;

@@ -1,6 +1,6 @@
 // The environment of the invocation under the names that people know, and the few
 // facts about the platform that libraries ask for.
-import { defineProperty, freeze, hasOwn, hidden, keys, now, trunc } from "./primordials.js";
+import { apply, defineProperty, freeze, hasOwn, hidden, keys, now, trunc } from "./primordials.js";
 
 export const env = {};
 
@@ -37,7 +37,7 @@ hidden(globalThis, {
     now: () => trunc((clock() - began) * 10) / 10,
     toJSON: () => ({ timeOrigin: origin }),
   },
-  reportError(error) { console.error("Uncaught", error); },
+  reportError(error) { globalThis.console.error("Uncaught", error); },
   process: {
     env,
     argv: [],
@@ -46,7 +46,7 @@ hidden(globalThis, {
     version: "",
     versions: {},
     cwd: () => "/",
-    nextTick: (f, ...args) => queueMicrotask(() => f(...args)),
+    nextTick: (f, ...args) => queueMicrotask(() => apply(f, undefined, args)),
   },
   Deno: {
     env: {

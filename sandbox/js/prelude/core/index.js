@@ -5,8 +5,8 @@ import * as hostModule from "./host.js";
 import * as parts from "./parts.js";
 import * as environment from "./env.js";
 import * as dispatch from "./dispatch.js";
-import "./console.js";
-import "./timers.js";
+import * as console from "./console.js";
+import * as timers from "./timers.js";
 import "./db.js";
 
 // The identifiers in a user's source that call for each part. Missing one costs only
@@ -33,6 +33,8 @@ export function install(host, bundle, sources, globals) {
     "../core/host.js": hostModule,
     "../core/parts.js": parts,
     "../core/env.js": environment,
+    "../core/console.js": console,
+    "../core/timers.js": timers,
     "../core/dispatch.js": dispatch,
   }, globals);
   parts.lazy("atomics", ["Atomics"]);
@@ -42,7 +44,7 @@ export function install(host, bundle, sources, globals) {
   parts.lazy("blob", ["Blob", "File", "FormData"]);
   parts.lazy("fetch", ["Headers", "Request", "Response", "fetch"]);
   parts.lazy("streams", [
-    "ReadableStream", "ReadableStreamDefaultReader", "ReadableStreamDefaultController", "WritableStream", "WritableStreamDefaultWriter", "WritableStreamDefaultController",
+    "ReadableStream", "ReadableStreamDefaultReader", "ReadableStreamDefaultController", "ReadableByteStreamController", "ReadableStreamBYOBReader", "ReadableStreamBYOBRequest", "WritableStream", "WritableStreamDefaultWriter", "WritableStreamDefaultController",
     "TransformStream", "TransformStreamDefaultController", "ByteLengthQueuingStrategy", "CountQueuingStrategy", "TextEncoderStream", "TextDecoderStream", "CompressionStream", "DecompressionStream",
   ]);
   parts.lazy("clone", ["structuredClone"]);

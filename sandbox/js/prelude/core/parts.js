@@ -1,7 +1,7 @@
 // Parts of the prelude that most functions do not need. Their source is a string
 // until something asks for them; the image of a function is smaller for it. A part
 // that the user's code names is compiled at deploy and is in the image already.
-import { defineProperty, join, keys, map } from "./primordials.js";
+import { apply, defineProperty, join, keys, map, push } from "./primordials.js";
 
 const compile = Function;
 let sources, core, names, values;
@@ -23,8 +23,11 @@ export function use(name) {
 
 function load(name) {
   const source = sources[name];
-  const module = { __proto__: null, exports: { __proto__: null } };
-  compile(`require,module,exports,${names}`, source)(require, module, module.exports, ...values);
+  const module = { __proto__: null, exports: undefined };
+  const given = [require, module];
+  for (let i = 0; i < values.length; i++) push(given, values[i]);
+  const run = compile(`require,module,${names}`, source);
+  apply(run, undefined, given);
   sources[name] = undefined;
   return (loaded[name] = module.exports);
 }
@@ -34,7 +37,8 @@ const require = (path) => core[path] ?? use(path);
 // lazy defines globals that load their part when they are first read. Writing to
 // one replaces it, as for every global of the platform.
 export function lazy(part, names) {
-  for (const name of names) {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i];
     const define = (value) => defineProperty(globalThis, name, { __proto__: null, value, writable: true, configurable: true, enumerable: false });
     defineProperty(globalThis, name, {
       __proto__: null,

@@ -1,6 +1,12 @@
 // The parts of the language that the prelude itself depends on, taken before any
 // code of a user ran. What a user later does to Array.prototype, JSON or Promise
 // changes the user's program and not ours.
+//
+// Syntax can depend on them too: array literals, rest parameters and object literals
+// do not, but for-of, spread and destructuring of arrays ask the iterator of arrays,
+// assignment to a new index asks the prototypes for setters, and await asks a promise
+// for its constructor. So the prelude loops over indexes, uses push, apply and own,
+// and gives objects no prototype where a missing property is read.
 const bind = Function.prototype.bind;
 const call = Function.prototype.call;
 
@@ -18,19 +24,66 @@ export const now = Date.now;
 export const fromCharCode = String.fromCharCode;
 export const isView = ArrayBuffer.isView;
 
+// A template literal calls concat, in this engine.
+defineProperty(String.prototype, "concat", { __proto__: null, writable: false, configurable: false });
+
+// str is what a template does with a value, and what Web IDL calls a DOMString.
+export const str = (v) => (typeof v === "string" ? v : `${v}`);
+
 const A = Array.prototype;
-export const push = uncurry(A.push);
+// push defines: setters for indexes have no say. What a list holds is dense.
+const slot = { __proto__: null, value: undefined, writable: true, enumerable: true, configurable: true };
+export const push = (list, value) => {
+  slot.value = value;
+  defineProperty(list, list.length, slot);
+  slot.value = undefined;
+};
 export const pop = uncurry(A.pop);
 export const shift = uncurry(A.shift);
-export const splice = uncurry(A.splice);
-export const slice = uncurry(A.slice);
+// remove takes one item out, insert puts one in.
+export const remove = (list, at) => {
+  for (let i = at + 1; i < list.length; i++) list[i - 1] = list[i];
+  list.length--;
+};
+export const insert = (list, at, value) => {
+  push(list, value);
+  for (let i = list.length - 1; i > at; i--) list[i] = list[i - 1];
+  list[at] = value;
+};
 export const join = uncurry(A.join);
-export const map = uncurry(A.map);
-export const filter = uncurry(A.filter);
+export const map = (list, f) => {
+  const out = [];
+  for (let i = 0; i < list.length; i++) push(out, f(list[i], i));
+  return out;
+};
+export const filter = (list, f) => {
+  const out = [];
+  for (let i = 0; i < list.length; i++) if (f(list[i])) push(out, list[i]);
+  return out;
+};
+// bare is a list without a prototype: JSON writes it without asking for a toJSON.
+export const bare = (list) => setPrototypeOf(list, null);
 export const includes = uncurry(A.includes);
 export const indexOf = uncurry(A.indexOf);
 export const sort = uncurry(A.sort);
-export const values = uncurry(A.values);
+const iteratorOf = Symbol.iterator;
+// listOf reads an iterable that somebody gave us, as the standards read a sequence. A
+// plain array is read by its indexes, whatever iterator arrays have now.
+export function listOf(iterable, what) {
+  const out = [];
+  if (isArray(iterable) && getPrototypeOf(iterable) === A && !hasOwn(iterable, iteratorOf)) {
+    for (let i = 0; i < iterable.length; i++) push(out, iterable[i]);
+    return out;
+  }
+  const make = iterable?.[iteratorOf];
+  if (typeof make !== "function") throw new TypeError(what);
+  const iterator = apply(make, iterable, []);
+  for (;;) {
+    const { done, value } = iterator.next();
+    if (done) return out;
+    push(out, value);
+  }
+}
 
 const S = String.prototype;
 export const strSlice = uncurry(S.slice);
@@ -67,22 +120,34 @@ export const setSize = getter(Set.prototype, "size");
 const Typed = getPrototypeOf(Uint8Array.prototype);
 export const typedTag = getter(Typed, Symbol.toStringTag); // undefined for what is no typed array
 export const typedLength = getter(Typed, "length");
-const typedBuffer = getter(Typed, "buffer");
-const typedByteOffset = getter(Typed, "byteOffset");
+export const typedBuffer = getter(Typed, "buffer");
+export const typedByteOffset = getter(Typed, "byteOffset");
 const typedByteLength = getter(Typed, "byteLength");
 const viewBuffer = getter(DataView.prototype, "buffer");
 const viewByteOffset = getter(DataView.prototype, "byteOffset");
 const viewByteLength = getter(DataView.prototype, "byteLength");
 export const bufferByteLength = getter(ArrayBuffer.prototype, "byteLength");
-export const bufferSlice = uncurry(ArrayBuffer.prototype.slice);
+export const bufferTransfer = uncurry(ArrayBuffer.prototype.transfer);
+export const bufferDetached = getter(ArrayBuffer.prototype, "detached");
 export const typedSet = uncurry(Typed.set);
-export const typedSubarray = uncurry(Typed.subarray);
-export const typedSlice = uncurry(Typed.slice);
 export const toBase64 = uncurry(Uint8Array.prototype.toBase64);
 export const toHex = uncurry(Uint8Array.prototype.toHex);
 export const fromBase64 = Uint8Array.fromBase64.bind(Uint8Array);
 const U8 = Uint8Array;
 export { U8 as Uint8Array, bind };
+
+// typedSubarray and typedSlice are the language's, of Uint8Arrays, and ask for no
+// species.
+export function typedSubarray(bytes, start = 0, end = undefined) {
+  const n = typedLength(bytes);
+  const at = (v) => {
+    v = trunc(+v) || 0;
+    return v < 0 ? max(n + v, 0) : min(v, n);
+  };
+  const from = at(start), to = end === undefined ? n : at(end);
+  return new U8(typedBuffer(bytes), typedByteOffset(bytes) + from, max(to - from, 0));
+}
+export const typedSlice = (bytes, start, end) => new U8(typedSubarray(bytes, start, end));
 
 export function isBuffer(v) {
   if (typeof v !== "object" || v === null) return false;
@@ -105,7 +170,28 @@ export function bytesOf(v) {
   return isBuffer(v) ? new U8(v) : undefined;
 }
 
-const P = Promise;
+// The parts that are loaded late take from here what they need of the language.
+export const dateValue = uncurry(Date.prototype.getTime);
+export const dateISO = uncurry(Date.prototype.toISOString);
+export const symbolText = uncurry(Symbol.prototype.toString);
+export const regexpText = uncurry(RegExp.prototype.toString);
+export const functionText = uncurry(Function.prototype.toString);
+export const objectText = uncurry(Object.prototype.toString);
+export const weakGet = uncurry(WeakMap.prototype.get);
+export const weakSet = uncurry(WeakMap.prototype.set);
+export const weakHas = uncurry(WeakMap.prototype.has);
+export const weakSetHas = uncurry(WeakSet.prototype.has);
+export const isWellFormed = uncurry(S.isWellFormed);
+export const numberText = uncurry(Number.prototype.toString);
+export const unbox = [
+  ["Number", uncurry(Number.prototype.valueOf)], ["String", uncurry(S.valueOf)], ["Boolean", uncurry(Boolean.prototype.valueOf)],
+  ["Symbol", uncurry(Symbol.prototype.valueOf)], ["BigInt", uncurry(BigInt.prototype.valueOf)],
+];
+
+const P = Promise, PromisePrototype = Promise.prototype;
+// isPromise tells the language's own promises. A subclass that changes then is a
+// thenable like any other.
+export const isPromise = (v) => typeof v === "object" && v !== null && getPrototypeOf(v) === PromisePrototype;
 export { P as Promise };
 export const then = uncurry(Promise.prototype.then);
 export const resolved = Promise.resolve.bind(Promise);
@@ -138,7 +224,9 @@ export function hidden(target, properties) {
 // tag gives a class the name it has in the standard, and makes its members enumerable,
 // as Web IDL wants them.
 export function tag(Class, name) {
-  for (const key of ownKeys(Class.prototype)) {
+  const names = ownKeys(Class.prototype);
+  for (let i = 0; i < names.length; i++) {
+    const key = names[i];
     if (key === "constructor" || typeof key === "symbol") continue;
     defineProperty(Class.prototype, key, { __proto__: null, enumerable: true });
   }

@@ -1,10 +1,10 @@
 // setTimeout and setInterval. All timers wait in one list, and the host sleeps for
 // the earliest of them.
-import { apply, hidden, now, own, splice, then, trunc } from "./primordials.js";
+import { apply, bare, hidden, insert as put, now, own, remove, then, trunc } from "./primordials.js";
 import { host } from "./host.js";
 
 const longest = 2147483647; // ms; a longer or a broken delay is none, as in browsers
-const timers = []; // by time, then in order of creation
+const timers = bare([]); // by time, then in order of creation
 let last = 0;
 let alarm = Infinity; // when the earliest sleep under way ends
 
@@ -22,7 +22,7 @@ function add(callback, delay, every, args) {
 function insert(timer) {
   let i = timers.length;
   while (i > 0 && timers[i - 1].at > timer.at) i--;
-  splice(timers, i, 0, timer);
+  put(timers, i, timer);
   if (i === 0) arm();
 }
 
@@ -40,7 +40,7 @@ function arm() {
 function fire() {
   const timer = timers[0];
   if (timer === undefined || timer.at > now()) return arm();
-  splice(timers, 0, 1);
+  remove(timers, 0);
   if (timer.every) {
     timer.at = now() + timer.every;
     insert(timer);
@@ -53,14 +53,16 @@ function clear(id) {
   id = +id;
   for (let i = 0; i < timers.length; i++) {
     if (timers[i].id === id) {
-      splice(timers, i, 1);
+      remove(timers, i);
       return;
     }
   }
 }
 
+export function setTimeout(callback, delay = 0, ...args) { return add(callback, delay, false, args); }
+
 hidden(globalThis, {
-  setTimeout(callback, delay = 0, ...args) { return add(callback, delay, false, args); },
+  setTimeout,
   setInterval(callback, delay = 0, ...args) { return add(callback, delay, true, args); },
   setImmediate(callback, ...args) { return add(callback, 0, false, args); },
   clearTimeout: clear,

@@ -1,5 +1,5 @@
 // Blob, File and FormData, and FormData as multipart/form-data.
-import { apply, bytesOf, min, now, parse, push, strReplaceAll, tag, test, toLowerCase, toWellFormed, typedLength, typedSet, typedSlice, typedSubarray, Uint8Array } from "../core/primordials.js";
+import { apply, bytesOf, defineProperty, listOf, min, now, parse, push, str, strReplaceAll, strStartsWith, tag, test, toLowerCase, toWellFormed, trunc, typedBuffer, typedLength, typedSet, typedSlice, typedSubarray, Uint8Array } from "../core/primordials.js";
 import { ask, chance } from "../core/host.js";
 import { use } from "../core/parts.js";
 import { decode, encode } from "./encoding.js";
@@ -13,19 +13,21 @@ export function concat(chunks, total) {
   return out;
 }
 
-let blobBytes;
+let blobBytes, blobType, fileName, fileTime;
 
 class Blob {
   #bytes; #type;
-  static { blobBytes = (b) => (typeof b === "object" && b !== null && #bytes in b ? b.#bytes : undefined); }
+  static { blobBytes = (b) => (typeof b === "object" && b !== null && #bytes in b ? b.#bytes : undefined); blobType = (b) => b.#type; }
   constructor(pieces = [], options) {
-    if (typeof pieces !== "object" || pieces === null || typeof pieces[Symbol.iterator] !== "function") throw new TypeError("Blob takes an array of pieces");
+    if (typeof pieces !== "object" || pieces === null) throw new TypeError("Blob takes an array of pieces");
+    pieces = listOf(pieces, "Blob takes an array of pieces");
     const chunks = [];
     let total = 0;
-    for (const piece of pieces) {
+    for (let i = 0; i < pieces.length; i++) {
+      const piece = pieces[i];
       let bytes = blobBytes(piece) ?? bytesOf(piece);
       if (bytes === undefined) {
-        const text = `${piece}`;
+        const text = str(piece);
         bytes = encode(options?.endings === "native" ? strReplaceAll(text, "\r\n", "\n") : text);
       }
       push(chunks, bytes);
@@ -37,37 +39,28 @@ class Blob {
   }
   get size() { return typedLength(this.#bytes); }
   get type() { return this.#type; }
-  slice(start = 0, end = this.size, type = "") {
+  slice(start = 0, end = typedLength(this.#bytes), type = "") {
     const b = new Blob([], { type });
     b.#bytes = typedSlice(this.#bytes, start, end);
     return b;
   }
-  async arrayBuffer() { return typedSlice(this.#bytes).buffer; }
+  async arrayBuffer() { return typedBuffer(typedSlice(this.#bytes)); }
   async bytes() { return typedSlice(this.#bytes); }
   async text() { return decode(this.#bytes); }
   stream() {
-    const bytes = this.#bytes;
-    let at = 0;
-    return new (use("streams").ReadableStream)({
-      type: "bytes",
-      pull(c) {
-        const end = min(at + 65536, typedLength(bytes));
-        if (end > at) c.enqueue(typedSlice(bytes, at, end));
-        at = end;
-        if (at >= typedLength(bytes)) c.close();
-      },
-    });
+    return use("streams").streamOf(() => this.#bytes);
   }
 }
 tag(Blob, "Blob");
 
 class File extends Blob {
   #name; #modified;
+  static { fileName = (b) => (#name in b ? b.#name : undefined); fileTime = (b) => b.#modified; }
   constructor(pieces, name, options) {
     if (arguments.length < 2) throw new TypeError("File takes an array of pieces and a name");
     super(pieces, options);
     this.#name = toWellFormed(`${name}`);
-    this.#modified = options?.lastModified === undefined ? now() : Math.trunc(+options.lastModified) || 0;
+    this.#modified = options?.lastModified === undefined ? now() : trunc(+options.lastModified) || 0;
   }
   get name() { return this.#name; }
   get lastModified() { return this.#modified; }
@@ -88,7 +81,8 @@ class FormData {
     const e = entry(name, value, filename, arguments.length);
     const kept = [];
     let done = false;
-    for (const old of this.#list) {
+    for (let i = 0; i < this.#list.length; i++) {
+      const old = this.#list[i];
       if (old[0] !== e[0]) push(kept, old);
       else if (!done) {
         done = true;
@@ -99,29 +93,33 @@ class FormData {
     this.#list = kept;
   }
   delete(name) {
+    name = str(name);
     const kept = [];
-    for (const e of this.#list) if (e[0] !== `${name}`) push(kept, e);
+    for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] !== name) push(kept, this.#list[i]);
     this.#list = kept;
   }
   get(name) {
-    for (const e of this.#list) if (e[0] === `${name}`) return e[1];
+    name = str(name);
+    for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] === name) return this.#list[i][1];
     return null;
   }
   getAll(name) {
+    name = str(name);
     const found = [];
-    for (const e of this.#list) if (e[0] === `${name}`) push(found, e[1]);
+    for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] === name) push(found, this.#list[i][1]);
     return found;
   }
   has(name) {
-    for (const e of this.#list) if (e[0] === `${name}`) return true;
+    name = str(name);
+    for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] === name) return true;
     return false;
   }
-  forEach(callback, self) { for (const [name, value] of this) apply(callback, self, [value, name, this]); }
+  forEach(callback, self) { for (let i = 0; i < this.#list.length; i++) apply(callback, self, [this.#list[i][1], this.#list[i][0], this]); }
   *entries() { for (let i = 0; i < this.#list.length; i++) yield [this.#list[i][0], this.#list[i][1]]; }
   *keys() { for (let i = 0; i < this.#list.length; i++) yield this.#list[i][0]; }
   *values() { for (let i = 0; i < this.#list.length; i++) yield this.#list[i][1]; }
 }
-Object.defineProperty(FormData.prototype, Symbol.iterator, { value: FormData.prototype.entries, writable: true, configurable: true });
+defineProperty(FormData.prototype, Symbol.iterator, { __proto__: null, value: FormData.prototype.entries, writable: true, configurable: true });
 tag(FormData, "FormData");
 
 function entry(name, value, filename, given) {
@@ -131,8 +129,9 @@ function entry(name, value, filename, given) {
     if (given > 2) throw new TypeError("only a Blob or a File has a file name");
     return [name, toWellFormed(`${value}`)];
   }
-  if (!(value instanceof File) || filename !== undefined) {
-    value = new File([value], filename === undefined ? (value instanceof File ? value.name : "blob") : filename, { type: value.type, lastModified: value.lastModified });
+  const file = fileName(value);
+  if (file === undefined || filename !== undefined) {
+    value = new File([value], filename === undefined ? file ?? "blob" : filename, { __proto__: null, type: blobType(value), lastModified: file === undefined ? undefined : fileTime(value) });
   }
   return [name, value];
 }
@@ -152,11 +151,11 @@ export function encodeForm(form) {
   };
   const list = formEntries(form);
   for (let i = 0; i < list.length; i++) {
-    const [name, value] = list[i];
+    const name = list[i][0], value = list[i][1];
     const head = `--${boundary}\r\nContent-Disposition: form-data; name="${quoted(lines(name))}"`;
     if (typeof value === "string") add(encode(`${head}\r\n\r\n${lines(value)}\r\n`));
     else {
-      add(encode(`${head}; filename="${quoted(value.name)}"\r\nContent-Type: ${value.type === "" ? "application/octet-stream" : value.type}\r\n\r\n`));
+      add(encode(`${head}; filename="${quoted(fileName(value))}"\r\nContent-Type: ${blobType(value) === "" ? "application/octet-stream" : blobType(value)}\r\n\r\n`));
       add(blobBytes(value));
       add(encode("\r\n"));
     }
@@ -169,22 +168,22 @@ export function encodeForm(form) {
 export function decodeForm(bytes, type) {
   const form = new FormData();
   const kind = toLowerCase(type);
-  if (kind.startsWith("application/x-www-form-urlencoded")) {
+  if (strStartsWith(kind, "application/x-www-form-urlencoded")) {
     const pairs = parse(ask("form_decode", decode(bytes)));
-    for (let i = 0; i < pairs.length; i++) form.append(pairs[i][0], pairs[i][1]);
+    for (let i = 0; i < pairs.length; i++) push(formEntries(form), [pairs[i][0], pairs[i][1]]);
     return form;
   }
-  if (!kind.startsWith("multipart/form-data")) throw new TypeError(`a body of type ${type === "" ? "nothing" : type} is no form: send multipart/form-data or application/x-www-form-urlencoded`);
+  if (!strStartsWith(kind, "multipart/form-data")) throw new TypeError(`a body of type ${type === "" ? "nothing" : type} is no form: send multipart/form-data or application/x-www-form-urlencoded`);
   const answer = ask("multipart_decode", bytes, type);
   const head = answer[0] | answer[1] << 8 | answer[2] << 16 | answer[3] << 24;
   const parts = parse(decode(typedSubarray(answer, 4, 4 + head)));
   for (let i = 0, at = 4 + head; i < parts.length; i++) {
     const p = parts[i];
     const data = typedSubarray(answer, at, (at += p.size));
-    if (p.file) form.append(p.name, new File([data], p.filename, { type: p.type }));
-    else form.append(p.name, decode(data));
+    if (p.file) push(formEntries(form), [p.name, new File([data], p.filename, { __proto__: null, type: p.type })]);
+    else push(formEntries(form), [p.name, decode(data)]);
   }
   return form;
 }
 
-export { Blob, File, FormData, blobBytes, formEntries };
+export { Blob, File, FormData, blobBytes, blobType, fileName, fileTime, formEntries };

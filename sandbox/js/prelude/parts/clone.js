@@ -1,21 +1,22 @@
 // structuredClone: the types of the language, and Blob, File and errors. Nothing is
 // transferred but ArrayBuffers.
-import { bufferByteLength, bufferSlice, defineProperty, DOMException, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, isArray, isBuffer, isError, isView, keys, mapForEach, mapGet, mapHas, mapSet, setAdd, setForEach, typedTag, uncurry } from "../core/primordials.js";
+import {
+  bufferDetached, bufferTransfer, bytesOf, dateValue, defineProperty, DOMException, functionText, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, includes, isArray, isBuffer, isError, isView, keys, listOf, mapForEach, mapGet, mapHas, mapSet, objectText, push,
+  setAdd, setForEach, strSlice, symbolText, typedBuffer, typedByteOffset, typedLength, typedTag, unbox,
+} from "../core/primordials.js";
 import { use } from "../core/parts.js";
 
-const dateValue = uncurry(Date.prototype.getTime);
-const transfer = uncurry(ArrayBuffer.prototype.transfer);
-const unbox = [[Number, uncurry(Number.prototype.valueOf)], [String, uncurry(String.prototype.valueOf)], [Boolean, uncurry(Boolean.prototype.valueOf)], [BigInt, uncurry(BigInt.prototype.valueOf)]];
 const errors = { __proto__: null, Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 const arrays = { __proto__: null };
-for (const C of [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array, Float16Array, Float32Array, Float64Array]) arrays[C.name] = C;
+const kinds = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array, Float16Array, Float32Array, Float64Array];
+for (let i = 0; i < kinds.length; i++) arrays[kinds[i].name] = kinds[i];
 const isMap = (v) => { try { mapHas(v, v); return true; } catch { return false; } };
 const isSet = (v) => { try { setForEach(v, () => {}); return true; } catch { return false; } };
 
 function refuse(value) {
   let what = typeof value;
   try {
-    what = what === "symbol" ? value.toString() : what === "function" ? `${value}`.slice(0, 60) : `#<${value?.constructor?.name ?? "Object"}>`;
+    what = what === "symbol" ? symbolText(value) : what === "function" ? strSlice(functionText(value), 0, 60) : `#<${value?.constructor?.name ?? "Object"}>`;
   } catch { /* a trap */ }
   throw new DOMException(`${what} could not be cloned.`, "DataCloneError");
 }
@@ -40,61 +41,62 @@ function clone(value, seen, moved) {
     copy.length = value.length;
     return fill(copy);
   }
-  if (isBuffer(value)) return keep(moved.includes(value) ? transfer(value) : bufferSlice(value, 0, bufferByteLength(value)));
+  if (isBuffer(value)) return keep(includes(moved, value) ? bufferTransfer(value) : typedBuffer(new Uint8Array(new Uint8Array(value))));
   if (isView(value)) {
-    const buffer = clone(value.buffer, seen, moved);
-    const name = typedTag(value);
-    return keep(name === undefined ? new DataView(buffer, value.byteOffset, value.byteLength) : new arrays[name](buffer, value.byteOffset, value.length));
+    const bytes = bytesOf(value), name = typedTag(value);
+    const buffer = clone(typedBuffer(bytes), seen, moved);
+    return keep(name === undefined ? new DataView(buffer, typedByteOffset(bytes), typedLength(bytes)) : new arrays[name](buffer, typedByteOffset(bytes), typedLength(value)));
   }
   if (isMap(value)) {
     const copy = keep(new Map()), list = [];
-    mapForEach(value, (v, k) => list.push([k, v]));
-    for (const [k, v] of list) mapSet(copy, clone(k, seen, moved), clone(v, seen, moved));
+    mapForEach(value, (v, k) => push(list, [k, v]));
+    for (let i = 0; i < list.length; i++) mapSet(copy, clone(list[i][0], seen, moved), clone(list[i][1], seen, moved));
     return copy;
   }
   if (isSet(value)) {
     const copy = keep(new Set()), list = [];
-    setForEach(value, (v) => list.push(v));
-    for (const v of list) setAdd(copy, clone(v, seen, moved));
+    setForEach(value, (v) => push(list, v));
+    for (let i = 0; i < list.length; i++) setAdd(copy, clone(list[i], seen, moved));
     return copy;
   }
-  if (value instanceof DOMException) return keep(new DOMException(value.message, value.name));
+  if (objectText(value) === "[object DOMException]") return keep(new DOMException(value.message, value.name));
   if (isError(value)) {
     const C = errors[value.name] ?? Error;
-    const copy = keep(Object.create(C.prototype));
-    const real = new C();
+    const real = keep(new C());
     const message = getOwnPropertyDescriptor(value, "message");
     if (message !== undefined && hasOwn(message, "value")) defineProperty(real, "message", { __proto__: null, value: `${message.value}`, writable: true, configurable: true });
     defineProperty(real, "stack", { __proto__: null, value: `${value.stack}`, writable: true, configurable: true });
-    mapSet(seen, value, real);
     if (hasOwn(value, "cause")) defineProperty(real, "cause", { __proto__: null, value: clone(value.cause, seen, moved), writable: true, configurable: true });
     return real;
   }
   try {
     return keep(new Date(dateValue(value)));
   } catch { /* no date */ }
-  if (value instanceof RegExp) return keep(new RegExp(value.source, value.flags));
-  for (const [Box, get] of unbox) {
+  if (objectText(value) === "[object RegExp]") return keep(new RegExp(value.source, value.flags));
+  for (let i = 0; i < unbox.length; i++) {
+    if (unbox[i][0] === "Symbol") continue;
     try {
-      return keep(Object(get(value)));
+      return keep(Object(unbox[i][1](value)));
     } catch { /* none of these */ }
   }
   const proto = getPrototypeOf(value);
-  const className = proto !== null && Object.prototype.toString.call(value);
+  const className = proto !== null && objectText(value);
   if (className === "[object Blob]" || className === "[object File]") {
-    const { Blob, File } = use("blob");
-    if (value instanceof File) return keep(new File([value], value.name, value));
-    if (value instanceof Blob) return keep(new Blob([value], value));
+    const { Blob, blobBytes, blobType, File, fileName, fileTime } = use("blob");
+    if (blobBytes(value) !== undefined) {
+      const type = { __proto__: null, type: blobType(value), lastModified: fileTime(value) };
+      return keep(fileName(value) === undefined ? new Blob([value], type) : new File([value], fileName(value), type));
+    }
   }
-  if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef || typeof className === "string" && className !== "[object Object]" && className !== "[object Arguments]" && typeof proto.constructor === "function" && hasOwn(globalThis, proto.constructor.name)) refuse(value);
+  if (className === "[object Promise]" || className === "[object WeakMap]" || className === "[object WeakSet]" || className === "[object WeakRef]" || typeof className === "string" && className !== "[object Object]" && className !== "[object Arguments]" && typeof proto.constructor === "function" && hasOwn(globalThis, proto.constructor.name)) refuse(value);
   return fill(keep({}));
 }
 
 export function structuredClone(value, options) {
   if (arguments.length === 0) throw new TypeError("structuredClone takes a value");
-  const moved = options?.transfer === undefined ? [] : [...options.transfer];
-  for (const m of moved) if (!isBuffer(m)) throw new DOMException("only an ArrayBuffer can be transferred", "DataCloneError");
+  const moved = options?.transfer === undefined ? [] : listOf(options.transfer, "transfer is a list");
+  for (let i = 0; i < moved.length; i++) if (!isBuffer(moved[i])) throw new DOMException("only an ArrayBuffer can be transferred", "DataCloneError");
   const copy = clone(value, new Map(), moved);
-  for (const m of moved) if (!m.detached) transfer(m);
+  for (let i = 0; i < moved.length; i++) if (!bufferDetached(moved[i])) bufferTransfer(moved[i]);
   return copy;
 }

@@ -1,6 +1,6 @@
 // crypto: random values and SubtleCrypto. The host computes; a key is bytes here
 // (DER for pairs, raw for secrets), which user code gets only by exportKey.
-import { bytesOf, DOMException, fromBase64, includes, isArray, isView, parse, push, stringify, strSlice, tag, toBase64, toHex, toUpperCase, typedLength, typedSet, typedTag, Uint8Array } from "../core/primordials.js";
+import { bytesOf, DOMException, fromBase64, includes, isArray, isView, listOf, map, parse, push, str, stringify, strSlice, tag, toBase64, toHex, toUpperCase, typedBuffer, typedLength, typedSet, typedTag, Uint8Array } from "../core/primordials.js";
 import { ask, chance } from "../core/host.js";
 
 const fail = (name, message) => { throw new DOMException(message, name); };
@@ -10,7 +10,7 @@ function data(v, what) {
   if (bytes === undefined) throw new TypeError(`${what} must be an ArrayBuffer or a view of one`);
   return bytes;
 }
-const buffer = (bytes) => bytes.buffer;
+const buffer = (bytes) => typedBuffer(bytes);
 
 // What each algorithm can do, and which of a key's usages its public half keeps.
 const algorithms = {
@@ -67,22 +67,20 @@ class CryptoKey {
   get type() { return this.#k.type; }
   get extractable() { return this.#k.extractable; }
   get algorithm() { return this.#k.algorithm; }
-  get usages() { return [...this.#k.usages]; }
+  get usages() { return map(this.#k.usages, (u) => u); }
 }
 tag(CryptoKey, "CryptoKey");
 
 // describe is the algorithm of a key, from what was asked for and what the host found.
 function describe(name, object, found) {
   const spec = algorithms[name];
-  const a = { name };
-  if (spec.curve) a.namedCurve = object.namedCurve;
-  if (spec.rsa) {
-    a.modulusLength = found.bits;
-    a.publicExponent = fromBase64(found.exponent);
-  }
-  if (spec.hash) a.hash = { name: hashOf(object.hash) };
-  if (spec.secret && !spec.derive) a.length = found.bits;
-  return a;
+  return {
+    name,
+    ...(spec.curve && { namedCurve: object.namedCurve }),
+    ...(spec.rsa && { modulusLength: found.bits, publicExponent: fromBase64(found.exponent) }),
+    ...(spec.hash && { hash: { name: hashOf(object.hash) } }),
+    ...(spec.secret && !spec.derive && { length: found.bits }),
+  };
 }
 
 // brief is what the host needs to know of an algorithm.
@@ -98,8 +96,9 @@ function brief(name, object) {
 }
 
 function checkUsages(name, usages) {
-  const list = [];
-  for (const u of usages) {
+  const list = [], given = listOf(usages, "the usages of a key are a list");
+  for (let i = 0; i < given.length; i++) {
+    const u = given[i];
     if (!includes(algorithms[name].usages, u)) fail("SyntaxError", `a key for ${name} cannot have the usage ${u}`);
     if (!includes(list, u)) push(list, u);
   }
@@ -114,7 +113,7 @@ function use(key, usage, name) {
 }
 
 function operation(key, usage, a) {
-  const [name, object] = algorithm(a);
+  const { 0: name, 1: object } = algorithm(a);
   const k = use(key, usage, name);
   const p = { __proto__: null, name };
   const spec = algorithms[name];
@@ -151,7 +150,7 @@ class SubtleCrypto {
   }
 
   async generateKey(a, extractable, usages) {
-    const [name, object] = algorithm(a);
+    const { 0: name, 1: object } = algorithm(a);
     const list = checkUsages(name, usages);
     const b = brief(name, object);
     const spec = algorithms[name];
@@ -164,7 +163,7 @@ class SubtleCrypto {
       return makeKey({ type: "secret", extractable, usages: list, algorithm: describe(name, object, made), bytes: fromBase64(made.secret) });
     }
     const pub = [], priv = [];
-    for (const u of list) push(includes(publicUsages, u) ? pub : priv, u);
+    for (let i = 0; i < list.length; i++) push(includes(publicUsages, list[i]) ? pub : priv, list[i]);
     if (priv.length === 0) fail("SyntaxError", "a private key needs a usage");
     return {
       publicKey: makeKey({ type: "public", extractable: true, usages: pub, algorithm: describe(name, object, made), bytes: fromBase64(made.public) }),
@@ -177,13 +176,13 @@ class SubtleCrypto {
   async exportKey(format, key) { return exportKey(format, key); }
 
   async sign(a, key, input) {
-    const [k, p] = operation(key, "sign", a);
+    const { 0: k, 1: p } = operation(key, "sign", a);
     if (k.type === "public") fail("InvalidAccessError", "a public key cannot sign");
     return buffer((includes(randomized, p.name) ? chance : ask)("sign", stringify(p), k.bytes, data(input, "data")));
   }
 
   async verify(a, key, signature, input) {
-    const [k, p] = operation(key, "verify", a);
+    const { 0: k, 1: p } = operation(key, "verify", a);
     return ask("verify", stringify(p), k.bytes, data(signature, "signature"), data(input, "data"))[0] === 1;
   }
 
@@ -193,7 +192,7 @@ class SubtleCrypto {
   async deriveBits(a, key, length) { return deriveBits(a, key, length, "deriveBits"); }
 
   async deriveKey(a, key, derived, extractable, usages) {
-    const [name, object] = algorithm(derived);
+    const { 0: name, 1: object } = algorithm(derived);
     const bits = algorithms[name].derive ? null : secretLength(object, name);
     const raw = deriveBits(a, key, bits, "deriveKey");
     return importKey("raw", raw, derived, extractable, usages);
@@ -212,8 +211,10 @@ class SubtleCrypto {
 }
 tag(SubtleCrypto, "SubtleCrypto");
 
+const fields = ["kty", "crv", "k", "x", "y", "d", "n", "e", "p", "q"];
+
 function importKey(format, input, a, extractable, usages) {
-  const [name, object] = algorithm(a);
+  const { 0: name, 1: object } = algorithm(a);
   const list = checkUsages(name, usages);
   const b = brief(name, object);
   if (algorithms[name].derive && format !== "raw") fail("NotSupportedError", `a key for ${name} is imported as raw`);
@@ -221,16 +222,17 @@ function importKey(format, input, a, extractable, usages) {
   if (format === "jwk") {
     if (typeof input !== "object" || input === null || bytesOf(input) !== undefined) throw new TypeError("a JWK is an object");
     const jwk = { __proto__: null };
-    for (const f of ["kty", "crv", "k", "x", "y", "d", "n", "e", "p", "q"]) if (input[f] !== undefined) jwk[f] = `${input[f]}`;
+    for (let i = 0; i < fields.length; i++) if (input[fields[i]] !== undefined) jwk[fields[i]] = str(input[fields[i]]);
     if (input.ext === false && extractable) fail("DataError", "the JWK says that the key cannot be extracted");
-    if (isArray(input.key_ops)) for (const u of list) if (!includes(input.key_ops, u)) fail("DataError", `the JWK does not allow ${u}`);
+    if (isArray(input.key_ops)) for (let i = 0; i < list.length; i++) if (!includes(input.key_ops, list[i])) fail("DataError", `the JWK does not allow ${list[i]}`);
     bytes = ask("utf8_encode", stringify(jwk));
   } else if (format === "raw" || format === "pkcs8" || format === "spki") bytes = data(input, "the key");
   else throw new TypeError(`a key has no format ${format}: use raw, jwk, pkcs8 or spki`);
   const found = parse(ask("key_import", format, stringify(b), bytes));
   if (found.type !== "public" && list.length === 0) fail("SyntaxError", "a key needs a usage");
   if (found.type !== "secret") {
-    for (const u of list) {
+    for (let i = 0; i < list.length; i++) {
+      const u = list[i];
       if (includes(publicUsages, u) !== (found.type === "public") || found.type === "public" && !includes(publicUsages, u)) fail("SyntaxError", `a ${found.type} key cannot have the usage ${u}`);
     }
   }
@@ -243,21 +245,21 @@ function exportKey(format, key) {
   const b = brief(k.algorithm.name, { namedCurve: k.algorithm.namedCurve, hash: k.algorithm.hash });
   const bytes = ask("key_export", `${format}`, stringify({ __proto__: null, ...b, type: k.type }), k.bytes);
   if (format !== "jwk") return buffer(bytes);
-  return { key_ops: [...k.usages], ext: true, ...parse(ask("utf8_decode", bytes, "fatal")) };
+  return { key_ops: map(k.usages, (u) => u), ext: true, ...parse(ask("utf8_decode", bytes, "fatal")) };
 }
 
 function encrypt(a, key, bytes, usage) {
-  const [k, p] = operation(key, usage, a);
+  const { 0: k, 1: p } = operation(key, usage, a);
   return buffer((includes(randomized, p.name) ? chance : ask)("encrypt", stringify(p), k.bytes, bytes));
 }
 
 function decrypt(a, key, bytes, usage) {
-  const [k, p] = operation(key, usage, a);
+  const { 0: k, 1: p } = operation(key, usage, a);
   return buffer(ask("decrypt", stringify(p), k.bytes, bytes));
 }
 
 function deriveBits(a, key, length, usage) {
-  const [name, object] = algorithm(a);
+  const { 0: name, 1: object } = algorithm(a);
   const k = use(key, usage, name);
   const p = { __proto__: null, name, bits: length === null || length === undefined ? 0 : +length };
   let other = new Uint8Array(0);

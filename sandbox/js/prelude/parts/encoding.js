@@ -1,16 +1,16 @@
 // TextEncoder and TextDecoder. The host converts; what a stream has in hand between
 // two pieces is kept here.
-import { bytesOf, charCodeAt, min, strSlice, tag, toLowerCase, toWellFormed, trim, typedLength, typedSet, typedSubarray, Uint8Array } from "../core/primordials.js";
+import { bytesOf, charCodeAt, min, str, strIncludes, strSlice, strSplit, tag, toLowerCase, toWellFormed, trim, typedLength, typedSet, typedSubarray, typedTag, Uint8Array } from "../core/primordials.js";
 import { ask } from "../core/host.js";
 
-export const encode = (text) => ask("utf8_encode", toWellFormed(`${text}`));
+export const encode = (text) => ask("utf8_encode", toWellFormed(str(text)));
 export const decode = (bytes) => ask("utf8_decode", bytes, "");
 
 class TextEncoder {
   get encoding() { return "utf-8"; }
   encode(text = "") { return encode(text); }
   encodeInto(source, target) {
-    if (!(target instanceof Uint8Array)) throw new TypeError("encodeInto takes a Uint8Array");
+    if (typedTag(target) !== "Uint8Array") throw new TypeError("encodeInto takes a Uint8Array");
     source = toWellFormed(`${source}`);
     const space = typedLength(target);
     const bytes = encode(strSlice(source, 0, space)); // a unit is a byte at least
@@ -28,13 +28,15 @@ class TextEncoder {
 tag(TextEncoder, "TextEncoder");
 
 const labels = { __proto__: null };
-for (const [name, list] of [
+const kinds = [
   ["utf-8", "unicode-1-1-utf-8 unicode11utf8 unicode20utf8 utf-8 utf8 x-unicode20utf8"],
   ["windows-1252", "ansi_x3.4-1968 ascii cp1252 cp819 csisolatin1 ibm819 iso-8859-1 iso-ir-100 iso8859-1 iso88591 iso_8859-1 iso_8859-1:1987 l1 latin1 us-ascii windows-1252 x-cp1252"],
   ["utf-16le", "csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff utf-16 utf-16le"],
   ["utf-16be", "unicodefffe utf-16be"],
-]) {
-  for (const label of list.split(" ")) labels[label] = name;
+];
+for (let i = 0; i < kinds.length; i++) {
+  const all = strSplit(kinds[i][1], " ");
+  for (let j = 0; j < all.length; j++) labels[all[j]] = kinds[i][0];
 }
 
 class TextDecoder {
@@ -75,7 +77,7 @@ class TextDecoder {
     let text;
     try {
       text = ask(this.#encoding === "utf-8" ? "utf8_decode" : this.#encoding === "windows-1252" ? "latin1_decode" : "utf16_decode", bytes, this.#encoding === "utf-16be" ? "be" : this.#fatal ? "fatal" : "");
-      if (this.#fatal && this.#encoding === "utf-16be" && text.includes("\ufffd")) throw new TypeError("the data is not valid utf-16be");
+      if (this.#fatal && this.#encoding === "utf-16be" && strIncludes(text, "\ufffd")) throw new TypeError("the data is not valid utf-16be");
     } catch (error) {
       this.#streaming = false;
       throw error;

@@ -1,8 +1,18 @@
 // Event, EventTarget and AbortSignal of the DOM standard, without a tree: an event
 // has one target and no path.
-import { apply, defineProperty, DOMException, now, push, splice, tag } from "../core/primordials.js";
+import { apply, defineProperty, DOMException, listOf, now, push, remove, tag, weakGet, weakSet } from "../core/primordials.js";
+import { setTimeout } from "../core/timers.js";
+import { console } from "../core/console.js";
 
-const { setTimeout } = globalThis;
+// constants numbers names on a class and its instances.
+function constants(Class, names) {
+  for (let i = 0; i < names.length; i++) {
+    defineProperty(Class, names[i], { __proto__: null, value: i, enumerable: true });
+    defineProperty(Class.prototype, names[i], { __proto__: null, value: i, enumerable: true });
+  }
+}
+
+let isEvent, typeOf;
 
 class Event {
   #type; #bubbles; #cancelable; #composed;
@@ -35,6 +45,7 @@ class Event {
   stopPropagation() { this.#stopped = true; }
   stopImmediatePropagation() { this.#stopped = this.#stopNow = true; }
 
+  static { isEvent = (v) => typeof v === "object" && v !== null && #type in v; typeOf = (e) => e.#type; }
   static dispatch(target, event, listeners) {
     if (event.#phase !== 0) throw new DOMException("the event is being dispatched already", "InvalidStateError");
     event.#target = event.#current = target;
@@ -61,10 +72,7 @@ class Event {
 const dispatch = Event.dispatch;
 delete Event.dispatch;
 tag(Event, "Event");
-for (const [name, value] of [["NONE", 0], ["CAPTURING_PHASE", 1], ["AT_TARGET", 2], ["BUBBLING_PHASE", 3]]) {
-  defineProperty(Event, name, { __proto__: null, value, enumerable: true });
-  defineProperty(Event.prototype, name, { __proto__: null, value, enumerable: true });
-}
+constants(Event, ["NONE", "CAPTURING_PHASE", "AT_TARGET", "BUBBLING_PHASE"]);
 
 // report does with an exception of a listener what a browser does: it shows it, and
 // the others run.
@@ -103,8 +111,8 @@ class EventTarget {
     if (typeof callback !== "function" && typeof callback !== "object") throw new TypeError("an event listener must be a function or an object with handleEvent");
     const capture = typeof options === "boolean" ? options : !!options?.capture;
     const signal = typeof options === "object" && options !== null ? options.signal : undefined;
-    if (signal !== undefined && !(signal instanceof AbortSignal)) throw new TypeError("signal must be an AbortSignal");
-    if (signal?.aborted) return;
+    if (signal !== undefined && !isSignal(signal)) throw new TypeError("signal must be an AbortSignal");
+    if (signal !== undefined && isAborted(signal)) return;
     type = `${type}`;
     const listeners = this.#listeners;
     for (let i = 0; i < listeners.length; i++) {
@@ -115,7 +123,7 @@ class EventTarget {
       __proto__: null, type, callback, capture, once: !!options?.once, passive: !!options?.passive, removed: false,
       remove() {
         l.removed = true;
-        for (let i = 0; i < listeners.length; i++) if (listeners[i] === l) return void splice(listeners, i, 1);
+        for (let i = 0; i < listeners.length; i++) if (listeners[i] === l) return remove(listeners, i);
       },
     };
     push(listeners, l);
@@ -129,30 +137,30 @@ class EventTarget {
     }
   }
   dispatchEvent(event) {
-    if (!(event instanceof Event)) throw new TypeError("dispatchEvent takes an Event");
-    const type = event.type;
+    if (!isEvent(event)) throw new TypeError("dispatchEvent takes an Event");
+    const type = typeOf(event);
     const found = [];
     for (let i = 0; i < this.#listeners.length; i++) if (this.#listeners[i].type === type) push(found, this.#listeners[i]);
     return dispatch(this, event, found);
   }
 }
+const fire = EventTarget.prototype.dispatchEvent;
 tag(EventTarget, "EventTarget");
 
 // attribute defines on<type>, which is a listener that can be replaced.
 function attribute(Class, type) {
   const handlers = new WeakMap();
-  const get = WeakMap.prototype.get, set = WeakMap.prototype.set;
   const add = EventTarget.prototype.addEventListener;
   defineProperty(Class.prototype, "on" + type, {
     __proto__: null,
     enumerable: true,
     configurable: true,
-    get() { return apply(get, handlers, [this])?.callback ?? null; },
+    get() { return weakGet(handlers, this)?.callback ?? null; },
     set(callback) {
-      let h = apply(get, handlers, [this]);
+      let h = weakGet(handlers, this);
       if (h === undefined) {
         h = { __proto__: null, callback: null };
-        apply(set, handlers, [this, h]);
+        weakSet(handlers, this, h);
         apply(add, this, [type, (event) => (typeof h.callback === "function" ? apply(h.callback, this, [event]) : undefined)]);
       }
       h.callback = typeof callback === "function" || typeof callback === "object" ? callback : null;
@@ -186,15 +194,16 @@ class AbortSignal extends EventTarget {
   }
   static any(signals) {
     const s = new AbortSignal(key);
-    const all = [...signals];
-    for (const one of all) if (!(one instanceof AbortSignal)) throw new TypeError("AbortSignal.any takes signals");
-    for (const one of all) {
-      if (one.aborted) {
-        signalAbort(s, one.reason);
+    const all = listOf(signals, "AbortSignal.any takes signals");
+    for (let i = 0; i < all.length; i++) if (!isSignal(all[i])) throw new TypeError("AbortSignal.any takes signals");
+    for (let i = 0; i < all.length; i++) {
+      const one = all[i];
+      if (one.#aborted) {
+        signalAbort(s, one.#reason);
         return s;
       }
     }
-    for (const one of all) onAbort(one, () => signalAbort(s, one.reason));
+    for (let i = 0; i < all.length; i++) onAbort(all[i], () => signalAbort(s, all[i].#reason));
     return s;
   }
 
@@ -206,19 +215,22 @@ class AbortSignal extends EventTarget {
       const steps = s.#steps;
       s.#steps = [];
       for (let i = 0; i < steps.length; i++) steps[i]();
-      s.dispatchEvent(new Event("abort"));
+      apply(fire, s, [new Event("abort")]);
     },
+    make: () => new AbortSignal(key),
     on(s, step) {
       if (s.#aborted) step();
       else push(s.#steps, step);
     },
     off(s, step) {
-      for (let i = 0; i < s.#steps.length; i++) if (s.#steps[i] === step) return void splice(s.#steps, i, 1);
+      for (let i = 0; i < s.#steps.length; i++) if (s.#steps[i] === step) return remove(s.#steps, i);
     },
-    signal: (s) => #aborted in s,
+    signal: (s) => typeof s === "object" && s !== null && #aborted in s,
+    aborted: (s) => s.#aborted,
+    reason: (s) => s.#reason,
   };
 }
-const { abort: signalAbort, on: onAbort, off: offAbort, signal: isSignal } = AbortSignal.internals;
+const { make: newSignal, abort: signalAbort, on: onAbort, off: offAbort, signal: isSignal, aborted: isAborted, reason: reasonOf } = AbortSignal.internals;
 delete AbortSignal.internals;
 tag(AbortSignal, "AbortSignal");
 attribute(AbortSignal, "abort");
@@ -238,6 +250,6 @@ class WebSocket extends EventTarget {
   }
 }
 tag(WebSocket, "WebSocket");
-for (const [i, name] of ["CONNECTING", "OPEN", "CLOSING", "CLOSED"].entries()) defineProperty(WebSocket, name, { __proto__: null, value: i, enumerable: true });
+constants(WebSocket, ["CONNECTING", "OPEN", "CLOSING", "CLOSED"]);
 
-export { WebSocket, Event, CustomEvent, ErrorEvent, EventTarget, AbortSignal, AbortController, onAbort, offAbort, isSignal };
+export { isAborted, newSignal, signalAbort, reasonOf, WebSocket, Event, CustomEvent, ErrorEvent, EventTarget, AbortSignal, AbortController, onAbort, offAbort, isSignal };

@@ -1,8 +1,8 @@
 // Headers, Request, Response and fetch. A body is text or bytes as long as nobody
 // asks for it as a stream.
 import {
-  apply, bytesOf, captureStack, charCodeAt, defineProperty, DOMException, fromBase64, hasOwn, isArray, keys, map, own, ownKeys, getOwnPropertyDescriptor, parse, Promise, push, rejected, resolved,
-  setPrototypeOf, sort, stringify, strIncludes, strIndexOf, strSlice, strSplit, strStartsWith, tag, test, then, toBase64, toLowerCase, toUpperCase, toWellFormed, trim, typedLength, typedSlice, Uint8Array,
+  apply, bare, bytesOf, captureStack, charCodeAt, defineProperty, DOMException, fromBase64, hasOwn, includes, isArray, keys, listOf, map, own, ownKeys, getOwnPropertyDescriptor, parse, Promise, push, rejected, resolved,
+  setPrototypeOf, sort, str, stringify, strIncludes, strIndexOf, strSlice, strSplit, strStartsWith, tag, test, then, toBase64, toLowerCase, toUpperCase, toWellFormed, trim, typedBuffer, typedLength, typedSlice, Uint8Array,
 } from "../core/primordials.js";
 import { ask, host } from "../core/host.js";
 import { use } from "../core/parts.js";
@@ -16,27 +16,67 @@ const stripBOM = (text) => (charCodeAt(text, 0) === 0xfeff ? strSlice(text, 1) :
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const badValue = /[\0\r\n]|[^\0-\xff]/;
-const edges = /^[\t\n\r ]+|[\t\n\r ]+$/g;
-const replace = Function.prototype.call.bind(String.prototype.replace);
+const blank = (c) => c === 32 || c === 9 || c === 10 || c === 13;
+const inspected = Symbol.for("nodejs.util.inspect.custom");
+const pairOf = (name, value) => bare([name, value]);
 
 function headerName(name) {
-  name = `${name}`;
+  name = str(name);
   if (test(token, name) === null) throw new TypeError(`"${strSlice(name, 0, 40)}" is not a valid header name`);
   return toLowerCase(name);
 }
 function headerValue(value) {
-  value = replace(`${value}`, edges, "");
+  value = str(value);
+  let start = 0, end = value.length;
+  while (start < end && blank(charCodeAt(value, start))) start++;
+  while (end > start && blank(charCodeAt(value, end - 1))) end--;
+  value = strSlice(value, start, end);
   if (test(badValue, value) !== null) throw new TypeError("a header value must not hold line breaks, NUL, or characters above U+00FF");
   return value;
 }
 
-let listOf, lock;
+let listOfHeaders, lock;
+
+// The values of a name, joined, as get has them.
+function valueOf(list, name) {
+  let value = null;
+  for (let i = 0; i < list.length; i++) if (list[i][0] === name) value = value === null ? list[i][1] : value + ", " + list[i][1];
+  return value;
+}
+
+function append(list, name, value) {
+  name = headerName(name);
+  push(list, pairOf(name, headerValue(value)));
+}
+
+function cookiesOf(list) {
+  const found = [];
+  for (let i = 0; i < list.length; i++) if (list[i][0] === "set-cookie") push(found, list[i][1]);
+  return found;
+}
+
+// sorted joins the values of a name, all but those of set-cookie.
+function sorted(list) {
+  const out = [], names = [];
+  for (let i = 0; i < list.length; i++) if (!includes(names, list[i][0])) push(names, list[i][0]);
+  sort(names);
+  for (let i = 0; i < names.length; i++) {
+    if (names[i] !== "set-cookie") push(out, [names[i], valueOf(list, names[i])]);
+    else {
+      const all = cookiesOf(list);
+      for (let j = 0; j < all.length; j++) push(out, [names[i], all[j]]);
+    }
+  }
+  return out;
+}
+
+const pairError = "each pair of Headers must be a name and a value";
 
 class Headers {
   #list = []; // of [lower-case name, value]
   #immutable = false;
   static {
-    listOf = (h) => h.#list;
+    listOfHeaders = (h) => h.#list;
     lock = (h) => {
       h.#immutable = true;
       return h;
@@ -46,16 +86,18 @@ class Headers {
     if (init === undefined) return;
     if (init === null || typeof init !== "object" && typeof init !== "function") throw new TypeError("Headers takes an object, an array of pairs or Headers");
     if (#list in init) {
-      for (const [name, value] of init.#list) push(this.#list, [name, value]);
+      for (let i = 0; i < init.#list.length; i++) push(this.#list, pairOf(init.#list[i][0], init.#list[i][1]));
     } else if (typeof init[Symbol.iterator] === "function") {
-      for (const pair of init) {
-        const [...two] = pair;
-        if (two.length !== 2) throw new TypeError("each pair of Headers must be a name and a value");
-        this.append(two[0], two[1]);
+      const pairs = listOf(init);
+      for (let i = 0; i < pairs.length; i++) {
+        const two = listOf(pairs[i], pairError);
+        if (two.length !== 2) throw new TypeError(pairError);
+        append(this.#list, two[0], two[1]);
       }
     } else {
-      for (const key of ownKeys(init)) {
-        if (getOwnPropertyDescriptor(init, key)?.enumerable) this.append(key, init[key]);
+      const names = ownKeys(init);
+      for (let i = 0; i < names.length; i++) {
+        if (getOwnPropertyDescriptor(init, names[i])?.enumerable) append(this.#list, names[i], init[names[i]]);
       }
     }
   }
@@ -66,7 +108,7 @@ class Headers {
     name = headerName(name);
     value = headerValue(value);
     this.#write();
-    push(this.#list, [name, value]);
+    push(this.#list, pairOf(name, value));
   }
   set(name, value) {
     name = headerName(name);
@@ -74,60 +116,45 @@ class Headers {
     this.#write();
     const kept = [];
     let done = false;
-    for (const pair of this.#list) {
+    for (let i = 0; i < this.#list.length; i++) {
+      const pair = this.#list[i];
       if (pair[0] !== name) push(kept, pair);
       else if (!done) {
         done = true;
-        push(kept, [name, value]);
+        push(kept, pairOf(name, value));
       }
     }
-    if (!done) push(kept, [name, value]);
+    if (!done) push(kept, pairOf(name, value));
     this.#list = kept;
   }
   delete(name) {
     name = headerName(name);
     this.#write();
     const kept = [];
-    for (const pair of this.#list) if (pair[0] !== name) push(kept, pair);
+    for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] !== name) push(kept, this.#list[i]);
     this.#list = kept;
   }
-  get(name) {
-    name = headerName(name);
-    let value = null;
-    for (let i = 0; i < this.#list.length; i++) {
-      if (this.#list[i][0] === name) value = value === null ? this.#list[i][1] : value + ", " + this.#list[i][1];
-    }
-    return value;
-  }
+  get(name) { return valueOf(this.#list, headerName(name)); }
   has(name) {
     name = headerName(name);
     for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] === name) return true;
     return false;
   }
-  getSetCookie() {
-    const found = [];
-    for (const [name, value] of this.#list) if (name === "set-cookie") push(found, value);
-    return found;
+  getSetCookie() { return cookiesOf(this.#list); }
+  forEach(callback, self) {
+    const list = sorted(this.#list);
+    for (let i = 0; i < list.length; i++) apply(callback, self, [list[i][1], list[i][0], this]);
   }
-  // #sorted joins the values of a name, all but those of set-cookie.
-  #sorted() {
-    const out = [];
-    const names = [];
-    for (const [name] of this.#list) if (!names.includes(name)) push(names, name);
-    sort(names);
-    for (const name of names) {
-      if (name === "set-cookie") for (const value of this.getSetCookie()) push(out, [name, value]);
-      else push(out, [name, this.get(name)]);
-    }
-    return out;
-  }
-  forEach(callback, self) { for (const [name, value] of this.#sorted()) apply(callback, self, [value, name, this]); }
-  *entries() { for (let i = 0, l; (l = this.#sorted()), i < l.length; i++) yield l[i]; }
-  *keys() { for (const [name] of this.entries()) yield name; }
-  *values() { for (const [, value] of this.entries()) yield value; }
-  [Symbol.for("nodejs.util.inspect.custom")](depth, options, inspect) {
+  *entries() { for (let i = 0, l; (l = sorted(this.#list)), i < l.length; i++) yield l[i]; }
+  *keys() { for (let i = 0, l; (l = sorted(this.#list)), i < l.length; i++) yield l[i][0]; }
+  *values() { for (let i = 0, l; (l = sorted(this.#list)), i < l.length; i++) yield l[i][1]; }
+  [inspected](depth, options, inspect) {
     const o = {};
-    for (const [name, value] of this.#sorted()) o[name] = hasOwn(o, name) ? [].concat(o[name], value) : value;
+    const list = sorted(this.#list);
+    for (let i = 0; i < list.length; i++) {
+      const name = list[i][0];
+      defineProperty(o, name, { __proto__: null, value: name === "set-cookie" ? cookiesOf(this.#list) : list[i][1], enumerable: true, configurable: true, writable: true });
+    }
     return "Headers " + inspect(o);
   }
 }
@@ -145,15 +172,16 @@ function extract(value) {
     if (bytes !== undefined) return [body({ bytes: typedSlice(bytes) }), null];
     const blobs = use("blob");
     const data = blobs.blobBytes(value);
-    if (data !== undefined) return [body({ bytes: data }), value.type === "" ? null : value.type];
+    if (data !== undefined) return [body({ bytes: data }), blobs.blobType(value) === "" ? null : blobs.blobType(value)];
     if (blobs.formEntries(value) !== undefined) {
-      const [bytes, type] = blobs.encodeForm(value);
-      return [body({ bytes }), type];
+      const form = blobs.encodeForm(value);
+      return [body({ bytes: form[0] }), form[1]];
     }
-    if (value instanceof use("url").URLSearchParams) return [body({ text: value.toString() }), "application/x-www-form-urlencoded;charset=UTF-8"];
+    const params = use("url").formText(value);
+    if (params !== undefined) return [body({ text: params }), "application/x-www-form-urlencoded;charset=UTF-8"];
     const streams = use("streams");
     if (streams.isStream(value)) {
-      if (value.locked || streams.isDisturbed(value)) throw new TypeError("the stream of the body was read already");
+      if (streams.isLocked(value) || streams.isDisturbed(value)) throw new TypeError("the stream of the body was read already");
       return [body({ stream: value }), null];
     }
     if (typeof value[Symbol.asyncIterator] === "function") return [body({ stream: streams.ReadableStream.from(value) }), null];
@@ -173,7 +201,7 @@ function textOf(b) {
 
 // take marks a body as used.
 function take(b) {
-  if (b.used || b.stream !== undefined && (b.stream.locked || use("streams").isDisturbed(b.stream))) throw new TypeError("the body was read already: read a clone() of it, or keep what was read");
+  if (b.used || b.stream !== undefined && (use("streams").isLocked(b.stream) || use("streams").isDisturbed(b.stream))) throw new TypeError("the body was read already: read a clone() of it, or keep what was read");
   b.used = true;
 }
 
@@ -183,7 +211,7 @@ async function bytesOfBody(b) {
   const text = textOf(b);
   if (text !== undefined) return encode(text);
   if (b.stream !== undefined) {
-    const [chunks, total] = await own(use("streams").collect(b.stream));
+    const { chunks, total } = await own(use("streams").collect(b.stream));
     return use("blob").concat(chunks, total);
   }
   return typedSlice(b.bytes);
@@ -199,7 +227,8 @@ async function textOfBody(b) {
   return stripBOM(decode(await own(bytesOfBody(b))));
 }
 
-let bodyOf;
+let bodyOf, headersOf;
+const typeOf = (headers) => valueOf(listOfHeaders(headers), "content-type") ?? "";
 
 class Body {
   #body; #headers;
@@ -207,24 +236,17 @@ class Body {
     this.#body = b;
     this.#headers = headers;
   }
-  static { bodyOf = (o) => o.#body; }
+  static { bodyOf = (o) => o.#body; headersOf = (o) => o.#headers; }
   get headers() { return this.#headers; }
   get body() {
     const b = this.#body;
     if (b === null) return null;
     if (b.stream === undefined) {
-      const { ReadableStream } = use("streams");
+      const { streamOf } = use("streams");
       const { used, bytes } = b;
       const text = textOf(b);
       b.text = b.bytes = undefined; // from here on the stream is the body
-      b.stream = new ReadableStream({
-        type: "bytes",
-        pull(c) {
-          const data = text !== undefined ? encode(text) : bytes;
-          if (!used && typedLength(data) > 0) c.enqueue(data);
-          c.close();
-        },
-      });
+      b.stream = streamOf(() => (used ? new Uint8Array(0) : text !== undefined ? encode(text) : bytes));
     }
     return b.stream;
   }
@@ -235,10 +257,10 @@ class Body {
   text() { return textOfBody(this.#body); }
   async json() { return parse(await own(textOfBody(this.#body))); }
   bytes() { return bytesOfBody(this.#body); }
-  async arrayBuffer() { return (await own(bytesOfBody(this.#body))).buffer; }
-  async blob() { return new (use("blob").Blob)([await own(bytesOfBody(this.#body))], { type: this.#headers.get("content-type") ?? "" }); }
+  async arrayBuffer() { return typedBuffer(await own(bytesOfBody(this.#body))); }
+  async blob() { return new (use("blob").Blob)([await own(bytesOfBody(this.#body))], { __proto__: null, type: typeOf(this.#headers) }); }
   async formData() {
-    const type = this.#headers.get("content-type") ?? "";
+    const type = typeOf(this.#headers);
     return use("blob").decodeForm(await own(bytesOfBody(this.#body)), type);
   }
 }
@@ -246,11 +268,11 @@ tag(Body, "Body");
 
 function cloneBody(b) {
   if (b === null) return null;
-  if (b.used || b.stream !== undefined && (b.stream.locked || use("streams").isDisturbed(b.stream))) throw new TypeError("the body was read already: clone before reading");
+  if (b.used || b.stream !== undefined && (use("streams").isLocked(b.stream) || use("streams").isDisturbed(b.stream))) throw new TypeError("the body was read already: clone before reading");
   if (b.stream !== undefined) {
-    const [one, two] = b.stream.tee();
-    b.stream = one;
-    return body({ stream: two });
+    const two = use("streams").tee(b.stream);
+    b.stream = two[0];
+    return body({ stream: two[1] });
   }
   return body({ text: textOf(b), bytes: b.bytes });
 }
@@ -258,6 +280,7 @@ function cloneBody(b) {
 // ---- Request
 
 const normalized = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
+const forbidden = ["CONNECT", "TRACE", "TRACK"];
 const fromEvent = Symbol();
 
 class Request extends Body {
@@ -281,8 +304,8 @@ class Request extends Body {
     } else url = from.url;
     let method = init.method === undefined ? from?.method ?? "GET" : `${init.method}`;
     if (test(token, method) === null) throw new TypeError(`"${strSlice(method, 0, 40)}" is not a valid method`);
-    if (normalized.includes(toUpperCase(method))) method = toUpperCase(method);
-    if (/^(connect|trace|track)$/i.test(method)) throw new TypeError(`the method ${method} is not allowed`);
+    if (includes(normalized, toUpperCase(method))) method = toUpperCase(method);
+    if (includes(forbidden, toUpperCase(method))) throw new TypeError(`the method ${method} is not allowed`);
     const redirect = init.redirect === undefined ? from?.redirect ?? "follow" : `${init.redirect}`;
     if (redirect !== "follow" && redirect !== "manual" && redirect !== "error") throw new TypeError(`redirect is ${redirect}: use follow, manual or error`);
     const signal = init.signal === undefined ? from?.signal : init.signal === null ? undefined : init.signal;
@@ -291,9 +314,9 @@ class Request extends Body {
     let b = null;
     if (init.body !== undefined && init.body !== null) {
       if (method === "GET" || method === "HEAD") throw new TypeError(`a ${method} request has no body`);
-      const [extracted, type] = extract(init.body);
-      b = extracted;
-      if (type !== null && !headers.has("content-type")) headers.set("content-type", type);
+      const extracted = extract(init.body), type = extracted[1];
+      b = extracted[0];
+      if (type !== null && typeOf(headers) === "") push(listOfHeaders(headers), pairOf("content-type", type));
     } else if (from !== undefined && init.body === undefined && bodyOf(from) !== null) {
       const old = bodyOf(from);
       take(old);
@@ -326,11 +349,14 @@ class Request extends Body {
     r.#signal = this.#signal;
     return r;
   }
-  [Symbol.for("nodejs.util.inspect.custom")](depth, options, inspect) {
+  static internals = (r) => ({ __proto__: null, url: typeof r.#url === "function" ? (r.#url = r.#url()) : r.#url, method: r.#method, redirect: r.#redirect, signal: r.#signal });
+  [inspected](depth, options, inspect) {
     const { method, url, headers } = this;
     return "Request " + inspect({ method, url, headers });
   }
 }
+const partsOf = Request.internals;
+delete Request.internals;
 tag(Request, "Request");
 
 // requestOf makes the Request of an event. One of a call by HTTP is the call as it
@@ -338,28 +364,28 @@ tag(Request, "Request");
 export function requestOf(event, text) {
   const headers = new Headers();
   if (event.trigger !== "http") {
-    push(listOf(headers), ["content-type", "application/json"]);
+    push(listOfHeaders(headers), pairOf("content-type", "application/json"));
     return new Request({ method: "POST", url: `http://localhost/${host.call.function}`, headers, body: body({ text }) }, { [fromEvent]: true });
   }
   const names = keys(event.headers);
-  for (let i = 0; i < names.length; i++) push(listOf(headers), [toLowerCase(names[i]), `${event.headers[names[i]]}`]);
+  for (let i = 0; i < names.length; i++) push(listOfHeaders(headers), pairOf(toLowerCase(names[i]), `${event.headers[names[i]]}`));
   let b = null;
   if (event.body !== null) {
     if (event.is_base64 === true && hasOwn(event, "is_base64")) b = body({ bytes: fromBase64(event.body) });
     else b = body({ lazy: () => rawBody(text) });
   }
   const url = () => {
-    const scheme = headers.get("x-forwarded-proto") === "https" ? "https" : "http";
+    const scheme = valueOf(listOfHeaders(headers), "x-forwarded-proto") === "https" ? "https" : "http";
     let query = "";
-    const params = [];
-    for (const name of keys(event.query)) {
-      const value = event.query[name];
-      if (isArray(value)) for (let i = 0; i < value.length; i++) push(params, [name, value[i]]);
-      else push(params, [name, value]);
+    const params = bare([]), queries = keys(event.query);
+    for (let j = 0; j < queries.length; j++) {
+      const name = queries[j], value = event.query[name];
+      if (isArray(value)) for (let i = 0; i < value.length; i++) push(params, pairOf(name, value[i]));
+      else push(params, pairOf(name, value));
     }
     if (params.length > 0) query = "?" + ask("form_encode", stringify(params));
     const { URL } = use("url");
-    const host = headers.get("host") ?? "localhost";
+    const host = valueOf(listOfHeaders(headers), "host") ?? "localhost";
     return (URL.parse(`${scheme}://${host}${event.path}${query}`) ?? new URL(`http://localhost${event.path}${query}`)).href;
   };
   return new Request({ method: event.method, url, headers, body: b }, { [fromEvent]: true });
@@ -389,10 +415,10 @@ class Response extends Body {
     const statusText = init.statusText === undefined ? "" : `${init.statusText}`;
     if (test(/[^\t\x20-\x7e\x80-\xff]/, statusText) !== null) throw new TypeError("statusText is not valid");
     const headers = new Headers(init.headers);
-    const [b, type] = extract(value);
+    const extracted = extract(value), b = extracted[0], type = extracted[1];
     if (b !== null) {
       if (empty(status)) throw new TypeError(`a Response with status ${status} has no body`);
-      if (type !== null && !headers.has("content-type")) headers.append("content-type", type);
+      if (type !== null && typeOf(headers) === "") push(listOfHeaders(headers), pairOf("content-type", type));
     }
     super(b, headers);
     this.#status = status;
@@ -402,13 +428,13 @@ class Response extends Body {
   static json(data, init) {
     const text = stringify(data);
     if (text === undefined) throw new TypeError("this value cannot be written as JSON");
-    const r = new Response(text, init);
-    if (!new Headers(init?.headers).has("content-type")) r.headers.set("content-type", "application/json");
+    const r = new Response(text, init), list = listOfHeaders(headersOf(r));
+    if (typeOf(new Headers(init?.headers)) === "") for (let i = 0; i < list.length; i++) if (list[i][0] === "content-type") list[i][1] = "application/json";
     return r;
   }
   static redirect(url, status = 302) {
     const href = new (use("url").URL)(url).href;
-    if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError(`${status} is no status of a redirect`);
+    if (!includes([301, 302, 303, 307, 308], status)) throw new RangeError(`${status} is no status of a redirect`);
     return new Response(null, { [made]: { status, headers: lock(new Headers([["location", href]])) } });
   }
   get status() { return this.#status; }
@@ -420,13 +446,14 @@ class Response extends Body {
   clone() {
     return new Response(cloneBody(bodyOf(this)), { [made]: { status: this.#status, statusText: this.#statusText, type: this.#type, url: this.#url, redirected: this.#redirected, headers: new Headers(this.headers) } });
   }
-  static internals = (v) => #status in v;
-  [Symbol.for("nodejs.util.inspect.custom")](depth, options, inspect) {
+  static internals = (v) => (#status in v ? v.#status : undefined);
+  [inspected](depth, options, inspect) {
     const { status, statusText, headers, bodyUsed, ok, url } = this;
     return "Response " + inspect({ status, statusText, headers, bodyUsed, ok, url });
   }
 }
-export const isResponse = Response.internals;
+const statusOf = Response.internals;
+export const isResponse = (v) => statusOf(v) !== undefined;
 delete Response.internals;
 tag(Response, "Response");
 
@@ -435,13 +462,15 @@ const textual = /^(text\/|application\/([\w.+-]*[+])?(json|xml|javascript|x-www-
 // resultOf writes a Response as the result of the function.
 export function resultOf(response) {
   const b = bodyOf(response);
-  if (response.status === 0) throw new TypeError("the function returned Response.error(): return a Response with a status from 200 to 599");
-  const out = { __proto__: null, statusCode: response.status, headers: { __proto__: null } };
-  for (const [name, value] of listOf(response.headers)) {
-    const old = out.headers[name];
+  const status = statusOf(response), headers = listOfHeaders(headersOf(response));
+  if (status === 0) throw new TypeError("the function returned Response.error(): return a Response with a status from 200 to 599");
+  const out = { __proto__: null, statusCode: status, headers: { __proto__: null } };
+  for (let i = 0; i < headers.length; i++) {
+    const name = headers[i][0], value = headers[i][1], old = out.headers[name];
     if (old === undefined) out.headers[name] = value;
     else if (name !== "set-cookie") out.headers[name] = `${old}, ${value}`;
-    else out.headers[name] = isArray(old) ? [...old, value] : [old, value];
+    else if (isArray(old)) push(old, value);
+    else out.headers[name] = bare([old, value]);
   }
   if (b === null) return stringify(out);
   const text = b.used ? undefined : textOf(b);
@@ -451,8 +480,8 @@ export function resultOf(response) {
     return stringify(out);
   }
   return then(own(bytesOfBody(b)), (bytes) => {
-    const type = response.headers.get("content-type");
-    if (type !== null && test(textual, type) !== null) {
+    const type = typeOf(headersOf(response));
+    if (test(textual, type) !== null) {
       try {
         out.body = ask("utf8_decode", bytes, "fatal");
         return stringify(out);
@@ -468,12 +497,16 @@ export function resultOf(response) {
 // ---- fetch
 
 async function send(request, stack) {
-  const { signal } = request;
-  if (signal.aborted) throw signal.reason;
-  const { url, method, redirect } = request;
+  const { url, method, redirect, signal } = partsOf(request);
+  const events = use("events");
+  if (signal !== undefined && events.isAborted(signal)) throw events.reasonOf(signal);
   if (!strStartsWith(url, "http://") && !strStartsWith(url, "https://")) throw new TypeError(`fetch of ${strSlice(url, 0, 40)} is not possible: use http or https`);
   const headers = { __proto__: null };
-  for (const [name, value] of listOf(request.headers)) headers[name] = headers[name] === undefined ? value : `${headers[name]}${name === "cookie" ? "; " : ", "}${value}`;
+  const given = listOfHeaders(headersOf(request));
+  for (let i = 0; i < given.length; i++) {
+    const name = given[i][0], value = given[i][1];
+    headers[name] = headers[name] === undefined ? value : `${headers[name]}${name === "cookie" ? "; " : ", "}${value}`;
+  }
   const message = { __proto__: null, method, url, headers, redirect };
   const b = bodyOf(request);
   if (b !== null) {
@@ -488,14 +521,14 @@ async function send(request, stack) {
   }
   const answer = await own(withSignal(host.send("http_fetch", message, stack), signal, stack));
   const head = new Headers();
-  const list = listOf(head);
+  const list = listOfHeaders(head);
   const names = keys(answer.headers);
   const cookies = hasOwn(answer, "cookies") ? answer.cookies : undefined;
   for (let i = 0; i < names.length; i++) {
     if (names[i] === "set-cookie" && cookies !== undefined) continue;
-    push(list, [names[i], answer.headers[names[i]]]);
+    push(list, pairOf(names[i], answer.headers[names[i]]));
   }
-  if (cookies !== undefined) for (let i = 0; i < cookies.length; i++) push(list, ["set-cookie", cookies[i]]);
+  if (cookies !== undefined) for (let i = 0; i < cookies.length; i++) push(list, pairOf("set-cookie", cookies[i]));
   const { status } = answer;
   const none = empty(status) || method === "HEAD";
   const source = none ? null : answer.is_base64 === true ? body({ bytes: fromBase64(answer.body) }) : body({ text: answer.body });
@@ -503,22 +536,25 @@ async function send(request, stack) {
 }
 
 const reasons = { __proto__: null };
-for (const line of "200 OK,201 Created,202 Accepted,204 No Content,206 Partial Content,301 Moved Permanently,302 Found,303 See Other,304 Not Modified,307 Temporary Redirect,308 Permanent Redirect,400 Bad Request,401 Unauthorized,403 Forbidden,404 Not Found,405 Method Not Allowed,409 Conflict,410 Gone,413 Payload Too Large,422 Unprocessable Entity,429 Too Many Requests,500 Internal Server Error,502 Bad Gateway,503 Service Unavailable,504 Gateway Timeout".split(",")) reasons[line.slice(0, 3)] = line.slice(4);
+const lines = strSplit("200 OK,201 Created,202 Accepted,204 No Content,206 Partial Content,301 Moved Permanently,302 Found,303 See Other,304 Not Modified,307 Temporary Redirect,308 Permanent Redirect,400 Bad Request,401 Unauthorized,403 Forbidden,404 Not Found,405 Method Not Allowed,409 Conflict,410 Gone,413 Payload Too Large,422 Unprocessable Entity,429 Too Many Requests,500 Internal Server Error,502 Bad Gateway,503 Service Unavailable,504 Gateway Timeout", ",");
+for (let i = 0; i < lines.length; i++) reasons[strSlice(lines[i], 0, 3)] = strSlice(lines[i], 4);
+
+const FetchError = TypeError.prototype;
 
 // withSignal ends a wait early. The host finishes what it began.
 function withSignal(promise, signal, stack) {
-  const { onAbort, offAbort } = use("events");
+  const { onAbort, offAbort, reasonOf } = use("events");
   return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason);
-    onAbort(signal, stop);
+    const stop = () => reject(reasonOf(signal));
+    if (signal !== undefined) onAbort(signal, stop);
     then(own(promise), (v) => {
-      offAbort(signal, stop);
+      if (signal !== undefined) offAbort(signal, stop);
       resolve(v);
     }, (error) => {
-      offAbort(signal, stop);
+      if (signal !== undefined) offAbort(signal, stop);
       // fetch rejects with a TypeError; code and message stay the host's.
       try {
-        setPrototypeOf(error, TypeError.prototype);
+        setPrototypeOf(error, FetchError);
         defineProperty(error, "stack", { __proto__: null, value: stack, writable: true, configurable: true });
       } catch { /* as it is */ }
       reject(error);

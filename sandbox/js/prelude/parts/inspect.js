@@ -1,7 +1,8 @@
 // Values as text, the way node's util.inspect prints them, within bounds: a value
 // that a guest logs may be deep, huge, cyclic or a trap.
 import {
-  apply, floor, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, includes, indexOf, isArray, isBuffer, isError, join, keys, map, mapForEach, mapSize, max, min, ownKeys, padEnd, padStart, pop, push, repeat, round, setForEach, setSize, sqrt, strIncludes, strIndexOf, stringify, strReplaceAll, strSlice, strSplit, strStartsWith, test, typedLength, typedTag, uncurry, Uint8Array, bufferByteLength, Promise, filter,
+  apply, bare, floor, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, includes, indexOf, isArray, isBuffer, isError, join, keys, map, mapForEach, mapSize, max, min, ownKeys, padEnd, padStart, pop, push, repeat, round, setForEach, setSize, sqrt, strIncludes, strIndexOf, stringify, strReplaceAll, strSlice, strSplit, strStartsWith, test, typedLength, typedTag, Uint8Array, bufferByteLength, filter,
+  charCodeAt, dateISO, dateValue, functionText, isWellFormed, numberText, objectText, regexpText, symbolText, toUpperCase, unbox, weakHas, weakSetHas,
 } from "../core/primordials.js";
 
 const maxItems = 100; // of an array, a Map or a Set; node's
@@ -9,18 +10,7 @@ const maxKeys = 200; // of an object
 const maxString = 10000; // of a string inside a value; node's
 const maxOutput = 32 << 10; // of one value; what is over it is left out
 
-const symbolText = uncurry(Symbol.prototype.toString);
-const symbolDescription = uncurry(getOwnPropertyDescriptor(Symbol.prototype, "description").get);
-const dateValue = uncurry(Date.prototype.getTime);
-const dateISO = uncurry(Date.prototype.toISOString);
-const regexpText = uncurry(RegExp.prototype.toString);
-const functionText = uncurry(Function.prototype.toString);
-const weakHas = uncurry(WeakMap.prototype.has);
-const weakSetHas = uncurry(WeakSet.prototype.has);
-const unbox = [
-  ["Number", uncurry(Number.prototype.valueOf)], ["String", uncurry(String.prototype.valueOf)], ["Boolean", uncurry(Boolean.prototype.valueOf)],
-  ["Symbol", uncurry(Symbol.prototype.valueOf)], ["BigInt", uncurry(BigInt.prototype.valueOf)],
-];
+const inspected = Symbol.for("nodejs.util.inspect.custom");
 
 const is = (probe, value) => {
   try {
@@ -40,10 +30,10 @@ function quote(text) {
     if (!strIncludes(text, '"')) q = '"';
     else if (!strIncludes(text, "`") && !strIncludes(text, "${")) q = "`";
   }
-  if (test(special, text) === null && text.isWellFormed()) return q + text + q;
+  if (test(special, text) === null && isWellFormed(text)) return q + text + q;
   let out = "";
   for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
+    const c = charCodeAt(text, i);
     if (c === 0x5c) out += "\\\\";
     else if (c === 0x27 && q === "'") out += "\\'";
     else if (c === 10) out += "\\n";
@@ -52,11 +42,11 @@ function quote(text) {
     else if (c === 8) out += "\\b";
     else if (c === 12) out += "\\f";
     else if (c === 11) out += "\\v";
-    else if (c < 32 || (c >= 127 && c < 160)) out += "\\x" + padStart(c.toString(16).toUpperCase(), 2, "0");
+    else if (c < 32 || (c >= 127 && c < 160)) out += "\\x" + padStart(toUpperCase(numberText(c, 16)), 2, "0");
     else if (c >= 0xd800 && c < 0xe000) {
-      const d = c < 0xdc00 ? text.charCodeAt(i + 1) : NaN;
+      const d = c < 0xdc00 ? charCodeAt(text, i + 1) : NaN;
       if (d >= 0xdc00 && d < 0xe000) out += text[i] + text[++i];
-      else out += "\\u" + c.toString(16).toUpperCase();
+      else out += "\\u" + toUpperCase(numberText(c, 16));
     } else out += text[i];
   }
   return q + out + q;
@@ -161,7 +151,7 @@ function format(ctx, value, depth, typed) {
   if (ctx.left <= 0) return "...";
   let custom;
   try {
-    custom = value[Symbol.for("nodejs.util.inspect.custom")];
+    custom = value[inspected];
   } catch { /* a proxy that throws */ }
   if (typeof custom === "function" && ctx.custom !== false) {
     const text = apply(custom, value, [ctx.depth - depth, {}, inspect]);
@@ -214,7 +204,7 @@ function raw(ctx, value, depth) {
   } else if (typeof value === "function") {
     base = functionBase(value, name, tag);
     if (names.length === 0 && symbols.length === 0) return base;
-  } else if (is(regexpText, value) && value instanceof RegExp) {
+  } else if (objectText(value) === "[object RegExp]" && is(regexpText, value)) {
     base = regexpText(value);
     if (names.length === 0) return base;
   } else if (is(dateValue, value)) {
@@ -230,14 +220,15 @@ function raw(ctx, value, depth) {
   } else if (isBuffer(value)) {
     braces[0] = `${prefix(name, tag, "ArrayBuffer")}{`;
     items = bufferItems;
-  } else if (value instanceof Promise) {
+  } else if (objectText(value) === "[object Promise]") {
     braces[0] = `${prefix(name, tag, "Promise")}{`;
   } else if (is((v) => weakHas(v, 0), value)) {
     return `${prefix(name, tag, "WeakMap")}{ <items unknown> }`;
   } else if (is((v) => weakSetHas(v, 0), value)) {
     return `${prefix(name, tag, "WeakSet")}{ <items unknown> }`;
   } else {
-    for (const [label, probe] of unbox) {
+    for (let j = 0; j < unbox.length; j++) {
+      const label = unbox[j][0], probe = unbox[j][1];
       if (!is(probe, value)) continue;
       const inner = probe(value);
       base = `[${label}${name !== label && name !== null ? ` (${name})` : ""}: ${primitive({ __proto__: ctx, width: Infinity }, inner)}]`;
@@ -246,7 +237,7 @@ function raw(ctx, value, depth) {
       break;
     }
     if (base === "") {
-      if (Object.prototype.toString.call(value) === "[object Arguments]") {
+      if (objectText(value) === "[object Arguments]") {
         braces[0] = "[Arguments] {";
       } else {
         if (name !== "Object" || tag !== "") braces[0] = `${prefix(name, tag, "Object")}{`;
@@ -261,7 +252,7 @@ function raw(ctx, value, depth) {
   depth++;
   push(ctx.seen, value);
   ctx.current = depth;
-  const output = [];
+  const output = bare([]);
   if (items !== undefined) items(ctx, value, depth, output);
   const shown = min(names.length, maxKeys);
   for (let i = 0; i < shown && ctx.left > 0; i++) push(output, property(ctx, value, names[i], depth, array));
@@ -312,7 +303,7 @@ function bufferItems(ctx, value, depth, output) {
   const bytes = new Uint8Array(value);
   const n = min(typedLength(bytes), 50);
   let text = "";
-  for (let i = 0; i < n; i++) text += (i > 0 ? " " : "") + padStart(bytes[i].toString(16), 2, "0");
+  for (let i = 0; i < n; i++) text += (i > 0 ? " " : "") + padStart(numberText(bytes[i], 16), 2, "0");
   const rest = typedLength(bytes) - n;
   push(output, `[Uint8Contents]: <${text}${rest > 0 ? ` ... ${rest} more byte${rest > 1 ? "s" : ""}` : ""}>`);
   push(output, `byteLength: ${bufferByteLength(value)}`);
@@ -440,7 +431,7 @@ export function inspect(value, options) {
 // format_ joins arguments as console.log does, with the %-directives of the first.
 function formatAll(args) {
   let text = "", i = 0;
-  const first = args[0];
+  const first = args.length > 0 ? args[0] : undefined;
   if (typeof first === "string") {
     i = 1;
     if (args.length === 1) return first;
@@ -509,7 +500,9 @@ export function table(data, columns) {
     if (rows.length >= 1000) return;
     const cells = { __proto__: null, "(index)": `${index}` };
     if (typeof row === "object" && row !== null) {
-      for (const key of columns ?? keys(row)) {
+      const shown = columns ?? keys(row);
+      for (let i = 0; i < shown.length; i++) {
+        const key = shown[i];
         if (heads.length < 50 && !includes(heads, key)) push(heads, key);
         if (hasOwn(row, key)) cells[key] = inspect(row[key], { depth: 0 });
       }
@@ -519,7 +512,8 @@ export function table(data, columns) {
     }
     push(rows, cells);
   };
-  for (const key of keys(data)) add(key, data[key]);
+  const all = keys(data);
+  for (let i = 0; i < all.length; i++) add(all[i], data[all[i]]);
   if (plain) push(heads, "\0");
   const widths = map(heads, (h) => {
     let w = (h === "\0" ? "Values" : h).length;

@@ -1,12 +1,13 @@
-// Streams of the WHATWG standard: readable, writable and transform streams with
-// default controllers. A stream of bytes ({type: "bytes"}) works, without BYOB
-// readers; see docs/JAVASCRIPT.md.
-import { apply, bytesOf, own, Promise, push, rejected, resolved, shift, tag, then, typedLength, typedSet, typedSlice, Uint8Array } from "../core/primordials.js";
+// Streams of the WHATWG standard: readable, writable and transform streams. What is
+// enqueued in a stream of bytes keeps its buffer; the buffers that BYOB readers bring
+// are transferred, as the standard says.
+import { apply, bare, bufferDetached, bufferTransfer, bytesOf, charCodeAt, defineProperty, includes, isPromise, isView, join, own, Promise, push, rejected, resolved, shift, strSlice, tag, then, typedBuffer, typedByteOffset, typedLength, typedSet, typedSlice, typedSubarray, typedTag, Uint8Array, uncurry } from "../core/primordials.js";
 import { ask } from "../core/host.js";
-import { AbortController, isSignal, offAbort, onAbort } from "./events.js";
-import { TextDecoder, TextEncoder } from "./encoding.js";
+import { isAborted, isSignal, newSignal, offAbort, onAbort, reasonOf, signalAbort } from "./events.js";
+import { encode, TextDecoder } from "./encoding.js";
 
 const nothing = () => {};
+const { iterator: iteratorKey, asyncIterator: asyncIteratorKey } = Symbol;
 
 function deferred() {
   const d = { __proto__: null };
@@ -18,15 +19,27 @@ function deferred() {
   return d;
 }
 
+// promised makes a promise of ours of what somebody's function returned.
+function promised(value) {
+  if (isPromise(value)) return own(value);
+  return own(typeof value === "object" || typeof value === "function" ? new Promise((resolve) => resolve(value)) : resolved(value));
+}
+
 // attempt calls a method of a source or sink and makes a promise of what it does.
 function attempt(f, self, args) {
   if (f === undefined) return own(resolved(undefined));
   try {
-    return own(new Promise((resolve) => resolve(apply(f, self, args))));
+    return promised(apply(f, self, args));
   } catch (error) {
     return own(rejected(error));
   }
 }
+
+// first settles as the first of two does.
+const first = (a, b) => own(new Promise((resolve, reject) => {
+  then(a, resolve, reject);
+  then(b, resolve, reject);
+}));
 
 function method(object, name) {
   const f = object?.[name];
@@ -64,10 +77,21 @@ const illegal = (key) => {
   if (key !== secret) throw new TypeError("Illegal constructor");
 };
 
+const kinds = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array, Float16Array, Float32Array, Float64Array];
+
+// classOf is the class of a view, and the size of its elements.
+function classOf(view) {
+  const name = typedTag(view);
+  for (let i = 0; i < kinds.length; i++) if (kinds[i].name === name) return kinds[i];
+  return DataView;
+}
+
 // The state of a readable stream, apart from the class so that only this file has it.
+// bytes says that it is one of bytes. Requests are deferred reads; one of a BYOB
+// reader has its buffer in into, in the same order.
 class Readable {
-  state = "readable"; error; reader; disturbed = false;
-  queue = []; size = 0; requests = [];
+  state = "readable"; error; reader; disturbed = false; bytes = false; allocate;
+  queue = bare([]); size = 0; requests = bare([]); into = bare([]); request = null;
   closing = false; pulling = false; again = false; started = false;
   constructor(source, strategy) {
     this.source = source;
@@ -80,7 +104,8 @@ class Readable {
   }
   enqueue(chunk) {
     if (this.state !== "readable" || this.closing) throw new TypeError("the stream is closed: it takes no more chunks");
-    if (this.requests.length > 0) shift(this.requests).resolve({ value: chunk, done: false });
+    if (this.bytes) return this.enqueueBytes(chunk);
+    if (this.requests.length > 0) give(shift(this.requests), chunk, false);
     else {
       let size;
       try {
@@ -95,28 +120,139 @@ class Readable {
     }
     this.pull();
   }
+  enqueueBytes(view) {
+    const chunk = isView(view) ? bytesOf(view) : undefined;
+    if (chunk === undefined || typedLength(chunk) === 0) throw new TypeError("a chunk of a stream of bytes must be a view of an ArrayBuffer, and not empty");
+    this.dropRequest();
+    const { into } = this;
+    if (this.requests.length > 0 && (into.length === 0 || into[0].own)) {
+      if (into.length > 0) shift(into); // what was allocated for the source to fill
+      give(shift(this.requests), chunk, false);
+    } else {
+      push(this.queue, { __proto__: null, chunk, size: typedLength(chunk) });
+      this.size += typedLength(chunk);
+      if (into.length > 0 && into[0].dead) this.bury();
+      this.fillAll();
+    }
+    this.pull();
+  }
+  // bury queues what the source had written for a reader that is gone.
+  bury() {
+    const d = shift(this.into);
+    if (d.filled > 0) this.putBack(d, d.filled);
+  }
+  putBack(d, from) {
+    const rest = typedSlice(new Uint8Array(d.buffer, d.offset + d.filled - from, from));
+    push(this.queue, { __proto__: null, chunk: rest, size: from });
+    this.size += from;
+  }
+  // fill moves bytes from the queue to d, and tells whether that is enough of them.
+  fill(d) {
+    let room = d.length - d.filled;
+    if (d.filled + this.size >= d.min) room = room < this.size ? room : this.size, room -= (d.filled + room) % d.element;
+    else room = this.size;
+    while (room > 0) {
+      const head = this.queue[0];
+      const n = room < head.size ? room : head.size;
+      typedSet(new Uint8Array(d.buffer), typedSubarray(head.chunk, 0, n), d.offset + d.filled);
+      d.filled += n;
+      this.size -= n;
+      room -= n;
+      if (n === head.size) shift(this.queue);
+      else {
+        head.chunk = typedSubarray(head.chunk, n);
+        head.size -= n;
+      }
+    }
+    return d.filled >= d.min;
+  }
+  fillAll() {
+    while (this.into.length > 0 && this.size > 0 && !this.into[0].own && this.fill(this.into[0])) this.commit(shift(this.into), false);
+  }
+  // commit answers the read that d belongs to.
+  commit(d, done) {
+    if (d.dead) return;
+    give(shift(this.requests), viewOf(d), done);
+  }
+  dropRequest() {
+    if (this.request !== null) drop(this.request);
+    this.request = null;
+  }
+  byobRequest() {
+    if (this.request === null && this.into.length > 0) {
+      const d = this.into[0];
+      this.request = new ReadableStreamBYOBRequest(secret, this, new Uint8Array(d.buffer, d.offset + d.filled, d.length - d.filled));
+    }
+    return this.request;
+  }
+  // respond says that n bytes were written to the first buffer.
+  respond(n, view) {
+    const d = this.into[0];
+    if (this.state === "closed") {
+      if (n !== 0) throw new TypeError("the stream is closed: respond with 0");
+    } else {
+      if (n === 0) throw new TypeError("respond needs the number of bytes that were written: 0 is for a stream that was closed");
+      if (d.filled + n > d.length) throw new RangeError(`${n} bytes are more than the view has`);
+    }
+    this.dropRequest();
+    d.buffer = bufferTransfer(view === undefined ? d.buffer : typedBuffer(view));
+    if (this.state === "closed") {
+      while (this.into.length > 0) this.commit(shift(this.into), true);
+      return;
+    }
+    d.filled += n;
+    if (d.dead) this.bury();
+    else {
+      if (d.filled < d.min) return this.pull();
+      shift(this.into);
+      const rest = d.filled % d.element;
+      if (rest > 0) {
+        this.putBack(d, rest);
+        d.filled -= rest;
+      }
+      this.commit(d, false);
+    }
+    this.fillAll();
+    this.pull();
+  }
   close() {
     if (this.state !== "readable" || this.closing) throw new TypeError("the stream is closed already");
     this.closing = true;
-    if (this.queue.length === 0) this.end();
+    if (this.queue.length > 0) return;
+    if (this.into.length > 0 && this.into[0].filled % this.into[0].element !== 0) {
+      const error = new TypeError("the stream ended inside an element of the view that is read into");
+      this.fail(error);
+      throw error;
+    }
+    this.end();
   }
   end() {
     this.state = "closed";
-    const requests = this.requests;
-    this.requests = [];
-    for (let i = 0; i < requests.length; i++) requests[i].resolve({ value: undefined, done: true });
+    if (this.into.length === 0 || this.into[0].own) this.finish();
     this.reader?.closed.resolve();
+  }
+  // finish ends the reads that are open. Those into a buffer end when the source
+  // gives it back.
+  finish() {
+    const requests = this.requests;
+    this.requests = bare([]);
+    for (let i = 0; i < requests.length; i++) give(requests[i], undefined, true);
   }
   fail(error) {
     if (this.state !== "readable") return;
     this.state = "errored";
     this.error = error;
-    this.queue = [];
-    this.size = 0;
+    this.clear();
     const requests = this.requests;
-    this.requests = [];
+    this.requests = bare([]);
     for (let i = 0; i < requests.length; i++) requests[i].reject(error);
     this.reader?.closed.reject(error);
+  }
+  clear() {
+    this.queue = bare([]);
+    this.size = 0;
+    this.into = bare([]);
+    this.dropRequest();
   }
   pull() {
     if (!this.started || this.state !== "readable" || this.closing) return;
@@ -134,18 +270,57 @@ class Readable {
       }
     }, (error) => this.fail(error));
   }
-  read() {
+  // read resolves to a result as iterators have them; one without a prototype when
+  // the prelude itself reads.
+  read(bare) {
     this.disturbed = true;
     if (this.state === "errored") return rejected(this.error);
+    const d = deferred();
+    d.bare = bare;
     if (this.queue.length > 0) {
       const { chunk, size } = shift(this.queue);
       this.size -= size;
       if (this.closing && this.queue.length === 0) this.end();
       else this.pull();
-      return resolved({ value: chunk, done: false });
+      give(d, chunk, false);
+    } else if (this.state === "closed") give(d, undefined, true);
+    else {
+      if (this.allocate !== undefined) push(this.into, { __proto__: null, buffer: new ArrayBuffer(this.allocate), offset: 0, length: this.allocate, filled: 0, element: 1, min: 1, Class: Uint8Array, own: true, dead: false });
+      push(this.requests, d);
+      this.pull();
     }
-    if (this.state === "closed") return resolved({ value: undefined, done: true });
+    return d.promise;
+  }
+  readInto(view, min) {
+    this.disturbed = true;
+    const Class = classOf(view), bytes = bytesOf(view), element = Class === DataView ? 1 : Class.BYTES_PER_ELEMENT;
+    const into = { __proto__: null, buffer: undefined, offset: typedByteOffset(bytes), length: typedLength(bytes), filled: 0, element, min: min * element, Class, own: false, dead: false };
+    into.buffer = bufferTransfer(typedBuffer(bytes));
+    if (this.state === "errored") return rejected(this.error);
     const d = deferred();
+    if (this.state === "closed") {
+      give(d, viewOf(into), true);
+      return d.promise;
+    }
+    if (this.into.length === 0 && this.size > 0) {
+      const enough = this.fill(into);
+      if (this.closing && this.queue.length === 0) {
+        if (!enough && into.filled % element !== 0) {
+          const error = new TypeError("the stream ended inside an element of the view that is read into");
+          this.fail(error);
+          return rejected(error);
+        }
+        this.end();
+        give(d, viewOf(into), into.filled === 0);
+        return d.promise;
+      }
+      if (enough) {
+        give(d, viewOf(into), false);
+        this.pull();
+        return d.promise;
+      }
+    }
+    push(this.into, into);
     push(this.requests, d);
     this.pull();
     return d.promise;
@@ -154,11 +329,32 @@ class Readable {
     this.disturbed = true;
     if (this.state === "closed") return resolved(undefined);
     if (this.state === "errored") return rejected(this.error);
-    this.queue = [];
-    this.size = 0;
+    this.clear();
     this.end();
     return then(attempt(this.cancelMethod, this.source, [reason]), nothing);
   }
+}
+
+const give = (d, value, done) => d.resolve(d.bare ? { __proto__: null, value, done } : { value, done });
+const viewOf = (d) => new d.Class(d.buffer, d.offset, d.filled / d.element);
+
+// acquire locks a stream to a reader, release ends that.
+function acquire(s) {
+  if (s.reader !== undefined) throw new TypeError("the stream is locked to a reader already");
+  const lock = (s.reader = { __proto__: null, closed: deferred() });
+  if (s.state === "closed") lock.closed.resolve();
+  if (s.state === "errored") lock.closed.reject(s.error);
+  return lock;
+}
+
+function release(s) {
+  const error = new TypeError("the reader was released");
+  const { requests, reader } = s;
+  s.requests = bare([]);
+  for (let i = 0; i < requests.length; i++) requests[i].reject(error);
+  for (let i = 0; i < s.into.length; i++) s.into[i].dead = true;
+  reader.closed.reject(error);
+  s.reader = undefined;
 }
 
 let readable; // the state of a ReadableStream
@@ -170,12 +366,59 @@ class ReadableStreamDefaultController {
     this.#s = s;
   }
   get desiredSize() { return this.#s.closing ? 0 : this.#s.desired(); }
-  get byobRequest() { return null; }
   enqueue(chunk) { this.#s.enqueue(chunk); }
   close() { this.#s.close(); }
   error(error) { this.#s.fail(error); }
 }
 tag(ReadableStreamDefaultController, "ReadableStreamDefaultController");
+
+class ReadableByteStreamController {
+  #s;
+  constructor(key, s) {
+    illegal(key);
+    this.#s = s;
+  }
+  get desiredSize() { return this.#s.closing ? 0 : this.#s.desired(); }
+  get byobRequest() { return this.#s.byobRequest(); }
+  enqueue(chunk) { this.#s.enqueue(chunk); }
+  close() { this.#s.close(); }
+  error(error) { this.#s.fail(error); }
+}
+tag(ReadableByteStreamController, "ReadableByteStreamController");
+
+let drop;
+
+class ReadableStreamBYOBRequest {
+  #s; #view;
+  static {
+    drop = (r) => {
+      r.#s = undefined;
+      r.#view = null;
+    };
+  }
+  constructor(key, s, view) {
+    illegal(key);
+    this.#s = s;
+    this.#view = view;
+  }
+  get view() { return this.#view; }
+  respond(written) {
+    written = +written;
+    if (!(written >= 0)) throw new TypeError("respond takes a number of bytes");
+    if (this.#s === undefined) throw new TypeError("the request was answered already");
+    if (bufferDetached(typedBuffer(this.#view))) throw new TypeError("the buffer of the view was transferred: use respondWithNewView");
+    this.#s.respond(written);
+  }
+  respondWithNewView(view) {
+    const bytes = isView(view) ? bytesOf(view) : undefined;
+    if (bytes === undefined) throw new TypeError("respondWithNewView takes a view");
+    if (this.#s === undefined) throw new TypeError("the request was answered already");
+    const d = this.#s.into[0];
+    if (typedByteOffset(bytes) !== d.offset + d.filled) throw new RangeError("the new view begins at another place");
+    this.#s.respond(typedLength(bytes), bytes);
+  }
+}
+tag(ReadableStreamBYOBRequest, "ReadableStreamBYOBRequest");
 
 class ReadableStream {
   #s;
@@ -189,173 +432,223 @@ class ReadableStream {
     if (source === null || typeof source !== "object" && typeof source !== "function") throw new TypeError("the source of a ReadableStream must be an object");
     const { type } = source;
     if (type !== undefined && `${type}` !== "bytes") throw new TypeError("the type of a ReadableStream can only be \"bytes\"");
+    if (type !== undefined && strategy?.size !== undefined) throw new RangeError("a stream of bytes measures by itself: leave size out");
     const s = (this.#s = new Readable(source, strategyOf(strategy, type === undefined ? 1 : 0)));
-    s.controller = new ReadableStreamDefaultController(secret, s);
+    if (type === undefined) s.controller = new ReadableStreamDefaultController(secret, s);
+    else {
+      s.bytes = true;
+      if (source.autoAllocateChunkSize !== undefined) {
+        s.allocate = +source.autoAllocateChunkSize;
+        if (!(s.allocate > 0)) throw new TypeError("autoAllocateChunkSize must be over 0");
+      }
+      s.controller = new ReadableByteStreamController(secret, s);
+    }
     const start = method(source, "start");
     const begun = start === undefined ? undefined : apply(start, source, [s.controller]);
-    then(own(resolved(begun)), () => {
+    then(promised(begun), () => {
       s.started = true;
       s.pull();
     }, (error) => s.fail(error));
   }
   static from(iterable) {
-    const make = iterable?.[Symbol.asyncIterator] ?? iterable?.[Symbol.iterator];
+    const make = iterable?.[asyncIteratorKey] ?? iterable?.[iteratorKey];
     if (typeof make !== "function") throw new TypeError("ReadableStream.from takes an iterable");
     const iterator = apply(make, iterable, []);
-    return new ReadableStream({
-      async pull(c) {
-        const { value, done } = await iterator.next();
-        if (done) c.close();
-        else c.enqueue(await value);
+    const stream = new ReadableStream({
+      __proto__: null,
+      async pull() {
+        const { value, done } = await promised(iterator.next());
+        const s = readable(stream);
+        if (done) s.close();
+        else s.enqueue(await promised(value));
       },
-      async cancel(reason) { await iterator.return?.(reason); },
-    }, { highWaterMark: 0 });
+      async cancel(reason) { await promised(iterator.return?.(reason)); },
+    }, { __proto__: null, highWaterMark: 0 });
+    return stream;
   }
   get locked() { return this.#s.reader !== undefined; }
   cancel(reason) {
-    if (this.locked) return rejected(new TypeError("the stream is locked to a reader: cancel the reader"));
+    if (this.#s.reader !== undefined) return rejected(new TypeError("the stream is locked to a reader: cancel the reader"));
     return this.#s.cancel(reason);
   }
   getReader(options) {
-    if (options?.mode !== undefined) throw new TypeError("BYOB readers are not supported: call getReader() without a mode");
-    return new ReadableStreamDefaultReader(this);
+    const mode = options?.mode;
+    if (mode === undefined) return new ReadableStreamDefaultReader(this);
+    if (`${mode}` !== "byob") throw new TypeError("the mode of a reader can only be \"byob\"");
+    return new ReadableStreamBYOBReader(this);
   }
-  tee() {
-    const reader = this.getReader();
-    const branches = [];
-    let reading = false;
-    const cancelled = [false, false];
-    const reasons = [];
-    const over = deferred();
-    const pull = async () => {
-      if (reading) return;
-      reading = true;
-      try {
-        const { value, done } = await own(reader.read());
-        reading = false;
-        for (let i = 0; i < 2; i++) {
-          if (cancelled[i]) continue;
-          const b = readable(branches[i]);
-          if (done) b.close();
-          else b.enqueue(value);
-        }
-        if (done) over.resolve();
-      } catch (error) {
-        for (const b of branches) readable(b).fail(error);
-        over.resolve();
-      }
-    };
-    const cancel = (i) => (reason) => {
-      cancelled[i] = true;
-      reasons[i] = reason;
-      if (cancelled[0] && cancelled[1]) then(own(reader.cancel(reasons)), over.resolve, over.reject);
-      return over.promise;
-    };
-    push(branches, new ReadableStream({ pull, cancel: cancel(0) }), new ReadableStream({ pull, cancel: cancel(1) }));
-    return branches;
-  }
-  async pipeTo(target, options) {
-    const { preventClose = false, preventAbort = false, preventCancel = false, signal } = options ?? {};
-    if (this.locked || target.locked) throw new TypeError("the stream is locked");
-    const reader = this.getReader();
-    const writer = target.getWriter();
-    let aborted;
-    const stop = deferred();
-    const onStop = () => {
-      aborted = { error: signal.reason };
-      stop.resolve(aborted);
-    };
-    if (signal !== undefined) {
-      if (!isSignal(signal)) throw new TypeError("signal must be an AbortSignal");
-      onAbort(signal, onStop);
-    }
+  tee() { return tee(this); }
+  pipeTo(target, options) {
     try {
-      for (;;) {
-        await own(Promise.race([writer.ready, stop.promise]));
-        if (aborted) throw aborted.error;
-        const next = await own(Promise.race([reader.read(), stop.promise]));
-        if (aborted) throw aborted.error;
-        if (next.done) break;
-        then(own(writer.write(next.value)), undefined, nothing);
-      }
-      if (!preventClose) await own(writer.close());
+      return pipe(readable(this), writable(target), options ?? {});
     } catch (error) {
-      const source = readable(this);
-      if (source.state === "errored" || aborted) {
-        if (!preventAbort) await own(then(own(writer.abort(error)), nothing, nothing));
-      }
-      if (source.state !== "errored" && !preventCancel) await own(then(own(reader.cancel(error)), nothing, nothing));
-      throw error;
-    } finally {
-      if (signal !== undefined) offAbort(signal, onStop);
-      reader.releaseLock();
-      writer.releaseLock();
+      return rejected(error);
     }
   }
   pipeThrough(pair, options) {
-    const { readable, writable } = pair;
-    then(own(this.pipeTo(writable, options)), undefined, nothing);
-    return readable;
+    const { readable: out, writable: into } = pair;
+    then(own(pipe(readable(this), writable(into), options ?? {})), undefined, nothing);
+    return out;
   }
   values(options) {
-    const reader = this.getReader();
+    const s = this.#s;
+    acquire(s);
     let done = false;
     return {
       async next() {
         if (done) return { value: undefined, done: true };
-        const r = await own(reader.read());
+        const r = await own(s.read(true));
         if (r.done) {
           done = true;
-          reader.releaseLock();
+          release(s);
         }
-        return r;
+        return { value: r.value, done: r.done };
       },
       async return(value) {
         if (!done) {
           done = true;
-          if (!options?.preventCancel) await own(reader.cancel(value));
-          reader.releaseLock();
+          if (!options?.preventCancel) await own(s.cancel(value));
+          release(s);
         }
         return { value, done: true };
       },
-      [Symbol.asyncIterator]() { return this; },
+      [asyncIteratorKey]() { return this; },
     };
   }
 }
-Object.defineProperty(ReadableStream.prototype, Symbol.asyncIterator, { value: ReadableStream.prototype.values, writable: true, configurable: true });
+defineProperty(ReadableStream.prototype, asyncIteratorKey, { __proto__: null, value: ReadableStream.prototype.values, writable: true, configurable: true });
 tag(ReadableStream, "ReadableStream");
 
+export function tee(stream) {
+  const s = readable(stream);
+  acquire(s);
+  const branches = [], cancelled = [false, false], reasons = [];
+  let reading = false;
+  const over = deferred();
+  const pull = async () => {
+    if (reading) return;
+    reading = true;
+    try {
+      const { value, done } = await own(s.read(true));
+      reading = false;
+      for (let i = 0; i < 2; i++) {
+        if (cancelled[i]) continue;
+        const b = readable(branches[i]);
+        if (done) finish(b);
+        else b.enqueue(s.bytes && i === 1 ? typedSlice(value) : value);
+      }
+      if (done) over.resolve();
+    } catch (error) {
+      for (let i = 0; i < 2; i++) readable(branches[i]).fail(error);
+      over.resolve();
+    }
+  };
+  const cancel = (i) => (reason) => {
+    cancelled[i] = true;
+    reasons[i] = reason;
+    if (cancelled[0] && cancelled[1]) then(own(s.cancel(reasons)), over.resolve, over.reject);
+    return over.promise;
+  };
+  const type = s.bytes ? "bytes" : undefined;
+  push(branches, new ReadableStream({ __proto__: null, type, pull, cancel: cancel(0) }));
+  push(branches, new ReadableStream({ __proto__: null, type, pull, cancel: cancel(1) }));
+  return branches;
+}
+
+async function pipe(s, w, { preventClose = false, preventAbort = false, preventCancel = false, signal }) {
+  if (s.reader !== undefined || w.writer !== undefined) throw new TypeError("the stream is locked");
+  if (signal !== undefined && !isSignal(signal)) throw new TypeError("signal must be an AbortSignal");
+  acquire(s);
+  w.writer = pipe;
+  let aborted;
+  const stop = deferred();
+  const onStop = () => {
+    aborted = { __proto__: null, error: reasonOf(signal) };
+    stop.resolve(aborted);
+  };
+  if (signal !== undefined) onAbort(signal, onStop);
+  try {
+    for (;;) {
+      await first(w.ready.promise, stop.promise);
+      if (aborted) throw aborted.error;
+      const next = await first(own(s.read(true)), stop.promise);
+      if (aborted) throw aborted.error;
+      if (next.done) break;
+      then(own(w.write(next.value)), undefined, nothing);
+    }
+    if (!preventClose) await own(w.close());
+  } catch (error) {
+    if (s.state === "errored" || aborted) {
+      if (!preventAbort) await own(then(own(w.abort(error)), nothing, nothing));
+    }
+    if (s.state !== "errored" && !preventCancel) await own(then(own(s.cancel(error)), nothing, nothing));
+    throw error;
+  } finally {
+    if (signal !== undefined) offAbort(signal, onStop);
+    release(s);
+    w.writer = undefined;
+  }
+}
+
+// finish closes a stream of ours, also for whoever waits for bytes in a buffer.
+function finish(s) {
+  s.close();
+  if (s.state === "closed" && s.into.length > 0) s.respond(0);
+}
+
+const gone = () => rejected(new TypeError("the reader was released"));
+
 class ReadableStreamDefaultReader {
-  #s;
-  #lock = { __proto__: null, closed: deferred() };
+  #s; #lock;
   constructor(stream) {
     const s = readable(stream);
-    if (s.reader !== undefined) throw new TypeError("the stream is locked to a reader already");
+    this.#lock = acquire(s);
     this.#s = s;
-    s.reader = this.#lock;
-    if (s.state === "closed") this.#lock.closed.resolve();
-    if (s.state === "errored") this.#lock.closed.reject(s.error);
   }
   get closed() { return this.#lock.closed.promise; }
-  read() { return this.#s === undefined ? rejected(new TypeError("the reader was released")) : this.#s.read(); }
-  cancel(reason) { return this.#s === undefined ? rejected(new TypeError("the reader was released")) : this.#s.cancel(reason); }
+  read() { return this.#s === undefined ? gone() : this.#s.read(false); }
+  cancel(reason) { return this.#s === undefined ? gone() : this.#s.cancel(reason); }
   releaseLock() {
-    const s = this.#s;
-    if (s === undefined) return;
-    const error = new TypeError("the reader was released");
-    const requests = s.requests;
-    s.requests = [];
-    for (let i = 0; i < requests.length; i++) requests[i].reject(error);
-    this.#lock.closed.reject(error);
-    s.reader = undefined;
+    if (this.#s !== undefined) release(this.#s);
     this.#s = undefined;
   }
 }
 tag(ReadableStreamDefaultReader, "ReadableStreamDefaultReader");
 
+class ReadableStreamBYOBReader {
+  #s; #lock;
+  constructor(stream) {
+    const s = readable(stream);
+    if (!s.bytes) throw new TypeError("a BYOB reader needs a stream of bytes: make it with type: \"bytes\"");
+    this.#lock = acquire(s);
+    this.#s = s;
+  }
+  get closed() { return this.#lock.closed.promise; }
+  read(view, options) {
+    try {
+      const bytes = isView(view) ? bytesOf(view) : undefined;
+      if (bytes === undefined) throw new TypeError("read takes a view of an ArrayBuffer to read into");
+      if (typedLength(bytes) === 0) throw new TypeError("the view to read into is empty");
+      const min = options?.min === undefined ? 1 : +options.min;
+      const Class = classOf(view);
+      if (!(min >= 1)) throw new TypeError("min must be 1 or more");
+      if (min > typedLength(bytes) / (Class === DataView ? 1 : Class.BYTES_PER_ELEMENT)) throw new RangeError("min is more than the view holds");
+      return this.#s === undefined ? gone() : this.#s.readInto(view, min);
+    } catch (error) {
+      return rejected(error);
+    }
+  }
+  cancel(reason) { return this.#s === undefined ? gone() : this.#s.cancel(reason); }
+  releaseLock() {
+    if (this.#s !== undefined) release(this.#s);
+    this.#s = undefined;
+  }
+}
+tag(ReadableStreamBYOBReader, "ReadableStreamBYOBReader");
+
 // Writable is the state of a writable stream.
 class Writable {
-  state = "writable"; error; writer; queue = []; size = 0; started = false; busy = false;
+  state = "writable"; error; writer; queue = bare([]); size = 0; started = false; busy = false;
   closing; ready = deferred(); closed = deferred();
   constructor(sink, strategy) {
     this.sink = sink;
@@ -426,7 +719,7 @@ class Writable {
     this.state = "errored";
     this.error = error;
     const queue = this.queue;
-    this.queue = [];
+    this.queue = bare([]);
     this.size = 0;
     for (let i = 0; i < queue.length; i++) queue[i].d.reject(error);
     this.closing?.reject(error);
@@ -447,13 +740,13 @@ let writable;
 
 class WritableStreamDefaultController {
   #s;
-  #abort = new AbortController();
+  #signal = newSignal();
   constructor(key, s) {
     illegal(key);
     this.#s = s;
-    s.onFail = (error) => this.#abort.abort(error);
+    s.onFail = (error) => signalAbort(this.#signal, error);
   }
-  get signal() { return this.#abort.signal; }
+  get signal() { return this.#signal; }
   error(error) { this.#s.fail(error); }
 }
 tag(WritableStreamDefaultController, "WritableStreamDefaultController");
@@ -472,14 +765,14 @@ class WritableStream {
     s.controller = new WritableStreamDefaultController(secret, s);
     const start = method(sink, "start");
     const begun = start === undefined ? undefined : apply(start, sink, [s.controller]);
-    then(own(resolved(begun)), () => {
+    then(promised(begun), () => {
       s.started = true;
       s.advance();
     }, (error) => s.fail(error));
   }
   get locked() { return this.#s.writer !== undefined; }
-  abort(reason) { return this.locked ? rejected(new TypeError("the stream is locked to a writer")) : this.#s.abort(reason); }
-  close() { return this.locked ? rejected(new TypeError("the stream is locked to a writer")) : this.#s.close(); }
+  abort(reason) { return this.#s.writer !== undefined ? rejected(new TypeError("the stream is locked to a writer")) : this.#s.abort(reason); }
+  close() { return this.#s.writer !== undefined ? rejected(new TypeError("the stream is locked to a writer")) : this.#s.close(); }
   getWriter() { return new WritableStreamDefaultWriter(this); }
 }
 tag(WritableStream, "WritableStream");
@@ -530,8 +823,11 @@ class TransformStreamDefaultController {
 }
 tag(TransformStreamDefaultController, "TransformStreamDefaultController");
 
+let readableOf;
+
 class TransformStream {
   #readable; #writable;
+  static { readableOf = (t) => t.#readable; }
   constructor(transformer = {}, writableStrategy, readableStrategy) {
     const transform = method(transformer, "transform"), flush = method(transformer, "flush"), start = method(transformer, "start"), cancel = method(transformer, "cancel");
     const t = { __proto__: null };
@@ -540,6 +836,7 @@ class TransformStream {
     const begun = own(new Promise((resolve) => { begin = resolve; }));
     let wanted = deferred(); // the reader wants more
     t.readable = this.#readable = new ReadableStream({
+      __proto__: null,
       pull() {
         const w = wanted;
         wanted = deferred();
@@ -550,12 +847,13 @@ class TransformStream {
         wanted.resolve();
         if (cancel !== undefined) return apply(cancel, transformer, [reason]);
       },
-    }, readableStrategy ?? { highWaterMark: 0 });
+    }, readableStrategy ?? { __proto__: null, highWaterMark: 0 });
     const both = (error) => {
       readable(t.readable).fail(error);
       throw error;
     };
     t.writable = this.#writable = new WritableStream({
+      __proto__: null,
       start: () => begun,
       async write(chunk) {
         const r = readable(t.readable);
@@ -564,7 +862,7 @@ class TransformStream {
         if (transform === undefined) r.enqueue(chunk);
         else {
           try {
-            await apply(transform, transformer, [chunk, controller]);
+            await promised(apply(transform, transformer, [chunk, controller]));
           } catch (error) {
             both(error);
           }
@@ -572,7 +870,7 @@ class TransformStream {
       },
       async close() {
         try {
-          if (flush !== undefined) await apply(flush, transformer, [controller]);
+          if (flush !== undefined) await promised(apply(flush, transformer, [controller]));
         } catch (error) {
           both(error);
         }
@@ -592,21 +890,21 @@ tag(TransformStream, "TransformStream");
 class TextEncoderStream {
   #t;
   constructor() {
-    const encoder = new TextEncoder();
     let high = ""; // half of a character that a chunk ended with
-    this.#t = new TransformStream({
-      transform(chunk, c) {
+    const t = (this.#t = new TransformStream({
+      __proto__: null,
+      transform(chunk) {
         let text = high + `${chunk}`;
         high = "";
-        const last = text.charCodeAt(text.length - 1);
+        const last = text.length === 0 ? 0 : charCodeAt(text, text.length - 1);
         if (last >= 0xd800 && last < 0xdc00) {
           high = text[text.length - 1];
-          text = text.slice(0, -1);
+          text = strSlice(text, 0, -1);
         }
-        if (text !== "") c.enqueue(encoder.encode(text));
+        if (text !== "") readable(readableOf(t)).enqueue(encode(text));
       },
-      flush(c) { if (high !== "") c.enqueue(encoder.encode(high)); },
-    });
+      flush() { if (high !== "") readable(readableOf(t)).enqueue(encode(high)); },
+    }));
   }
   get encoding() { return "utf-8"; }
   get readable() { return this.#t.readable; }
@@ -614,20 +912,23 @@ class TextEncoderStream {
 }
 tag(TextEncoderStream, "TextEncoderStream");
 
+const decodeText = uncurry(TextDecoder.prototype.decode), streaming = { __proto__: null, stream: true };
+
 class TextDecoderStream {
   #t; #d;
   constructor(label, options) {
     const decoder = (this.#d = new TextDecoder(label, options));
-    this.#t = new TransformStream({
-      transform(chunk, c) {
-        const text = decoder.decode(chunk, { stream: true });
-        if (text !== "") c.enqueue(text);
+    const t = (this.#t = new TransformStream({
+      __proto__: null,
+      transform(chunk) {
+        const text = decodeText(decoder, chunk, streaming);
+        if (text !== "") readable(readableOf(t)).enqueue(text);
       },
-      flush(c) {
-        const text = decoder.decode();
-        if (text !== "") c.enqueue(text);
+      flush() {
+        const text = decodeText(decoder);
+        if (text !== "") readable(readableOf(t)).enqueue(text);
       },
-    });
+    }));
   }
   get encoding() { return this.#d.encoding; }
   get fatal() { return this.#d.fatal; }
@@ -641,26 +942,28 @@ tag(TextDecoderStream, "TextDecoderStream");
 // once, when it was closed.
 function compression(op, formats) {
   return (format) => {
-    if (!formats.includes(`${format}`)) throw new TypeError(`the format ${format} is not supported: use ${formats.join(", ")}`);
+    if (!includes(formats, `${format}`)) throw new TypeError(`the format ${format} is not supported: use ${join(formats, ", ")}`);
     const chunks = [];
     let total = 0;
-    return new TransformStream({
+    const t = new TransformStream({
+      __proto__: null,
       transform(chunk) {
         const bytes = bytesOf(chunk);
         if (bytes === undefined) throw new TypeError("a chunk must be an ArrayBuffer or a view of one");
         push(chunks, typedSlice(bytes));
         total += typedLength(bytes);
       },
-      flush(c) {
+      flush() {
         const all = new Uint8Array(total);
         for (let i = 0, at = 0; i < chunks.length; i++) {
           typedSet(all, chunks[i], at);
           at += typedLength(chunks[i]);
         }
         const out = ask(op, `${format}`, all);
-        if (typedLength(out) > 0) c.enqueue(out);
+        if (typedLength(out) > 0) readable(readableOf(t)).enqueue(out);
       },
     });
+    return t;
   };
 }
 const formats = ["gzip", "deflate", "deflate-raw"];
@@ -691,25 +994,43 @@ export const isStream = (v) => {
     return false;
   }
 };
+// streamOf is a stream of bytes, in pieces, that are there when it is first read.
+export function streamOf(make) {
+  let bytes, at = 0;
+  const stream = new ReadableStream({
+    __proto__: null,
+    type: "bytes",
+    pull() {
+      const s = readable(stream);
+      bytes ??= make();
+      const n = typedLength(bytes);
+      if (at < n) s.enqueue(typedSlice(bytes, at, (at += 65536)));
+      if (at >= n) finish(s);
+    },
+  });
+  return stream;
+}
 export const isDisturbed = (stream) => readable(stream).disturbed;
+export const isLocked = (stream) => readable(stream).reader !== undefined;
 
 export async function collect(stream) {
-  const reader = stream.getReader();
+  const s = readable(stream);
+  acquire(s);
   const chunks = [];
   let total = 0;
   for (;;) {
-    const { value, done } = await own(reader.read());
+    const { value, done } = await own(s.read(true));
     if (done) break;
     const bytes = typeof value === "object" ? bytesOf(value) : undefined;
     if (bytes === undefined) throw new TypeError("a chunk of a body must be a Uint8Array");
     push(chunks, bytes);
-    total += bytes.byteLength;
+    total += typedLength(bytes);
   }
-  reader.releaseLock();
-  return [chunks, total];
+  release(s);
+  return { __proto__: null, chunks, total };
 }
 
 export {
-  ReadableStream, ReadableStreamDefaultReader, ReadableStreamDefaultController, WritableStream, WritableStreamDefaultWriter, WritableStreamDefaultController,
+  ReadableByteStreamController, ReadableStream, ReadableStreamBYOBReader, ReadableStreamBYOBRequest, ReadableStreamDefaultReader, ReadableStreamDefaultController, WritableStream, WritableStreamDefaultWriter, WritableStreamDefaultController,
   TransformStream, TransformStreamDefaultController, CountQueuingStrategy, ByteLengthQueuingStrategy, TextEncoderStream, TextDecoderStream, CompressionStream, DecompressionStream,
 };

@@ -1,9 +1,11 @@
 // URL and URLSearchParams. The host parses and serialises; a URL here is what it
 // answered.
-import { apply, parse, push, sort, strSlice, strSplit, stringify, tag, toWellFormed } from "../core/primordials.js";
+import { apply, bare, defineProperty, getOwnPropertyDescriptor, join, listOf, map, ownKeys, parse, push, sort, str, strSlice, strSplit, stringify, tag, toWellFormed } from "../core/primordials.js";
 import { ask } from "../core/host.js";
 
-const usv = (v) => toWellFormed(`${v}`);
+const usv = (v) => toWellFormed(str(v));
+const pairOf = (name, value) => bare([name, value]);
+const inspected = Symbol.for("nodejs.util.inspect.custom");
 
 // The fields of the host's answer, a line each.
 const HREF = 0, PROTOCOL = 1, USERNAME = 2, PASSWORD = 3, HOST = 4, HOSTNAME = 5, PORT = 6, PATHNAME = 7, SEARCH = 8, HASH = 9, ORIGIN = 10;
@@ -68,90 +70,106 @@ class URL {
   }
   toString() { return this.#f[HREF]; }
   toJSON() { return this.#f[HREF]; }
-  [Symbol.for("nodejs.util.inspect.custom")](depth, options, inspect) {
+  [inspected](depth, options, inspect) {
     const { href, origin, protocol, username, password, host, hostname, port, pathname, search, searchParams, hash } = this;
     return "URL " + inspect({ href, origin, protocol, username, password, host, hostname, port, pathname, search, searchParams, hash });
   }
 }
 tag(URL, "URL");
 
-const decodeForm = (text) => (text === "" ? [] : parse(ask("form_decode", text[0] === "?" ? strSlice(text, 1) : text)));
+function decodeForm(text) {
+  const list = bare(text === "" ? [] : parse(ask("form_decode", text[0] === "?" ? strSlice(text, 1) : text)));
+  for (let i = 0; i < list.length; i++) bare(list[i]);
+  return list;
+}
 
-let setList, onChange;
+const pairError = "each pair of URLSearchParams must be a name and a value";
+
+let setList, onChange, formText;
+
 
 class URLSearchParams {
-  #list = []; // of [name, value]
+  #list = bare([]); // of [name, value]
   #changed;
   static {
     setList = (p, list) => { p.#list = list; };
     onChange = (p, f) => { p.#changed = f; };
+    formText = (p) => (#list in p ? p.#text() : undefined);
   }
   constructor(init = "") {
     if (init === null || typeof init !== "object" && typeof init !== "function") {
       this.#list = decodeForm(usv(init));
     } else if (typeof init[Symbol.iterator] === "function") {
-      for (const pair of init) {
-        const [...two] = pair;
-        if (two.length !== 2) throw new TypeError("each pair of URLSearchParams must be a name and a value");
-        push(this.#list, [usv(two[0]), usv(two[1])]);
+      const pairs = listOf(init);
+      for (let i = 0; i < pairs.length; i++) {
+        const two = listOf(pairs[i], pairError);
+        if (two.length !== 2) throw new TypeError(pairError);
+        push(this.#list, pairOf(usv(two[0]), usv(two[1])));
       }
     } else {
-      for (const key of Reflect.ownKeys(init)) {
-        if (typeof key === "symbol" || !Object.getOwnPropertyDescriptor(init, key)?.enumerable) continue;
-        push(this.#list, [usv(key), usv(init[key])]);
+      const names = ownKeys(init);
+      for (let i = 0; i < names.length; i++) {
+        const key = names[i];
+        if (typeof key === "symbol" || !getOwnPropertyDescriptor(init, key)?.enumerable) continue;
+        push(this.#list, pairOf(usv(key), usv(init[key])));
       }
     }
   }
-  #change() { this.#changed?.(this.toString()); }
+  #change() { this.#changed?.(this.#text()); }
+  #text() { return this.#list.length === 0 ? "" : ask("form_encode", stringify(this.#list)); }
   get size() { return this.#list.length; }
   append(name, value) {
     need(arguments, 2);
-    push(this.#list, [usv(name), usv(value)]);
+    push(this.#list, pairOf(usv(name), usv(value)));
     this.#change();
   }
   delete(name, value) {
     need(arguments, 1);
     name = usv(name);
     if (value !== undefined) value = usv(value);
-    const kept = [];
-    for (const pair of this.#list) if (!(pair[0] === name && (value === undefined || pair[1] === value))) push(kept, pair);
+    const kept = bare([]);
+    for (let i = 0; i < this.#list.length; i++) {
+      const pair = this.#list[i];
+      if (!(pair[0] === name && (value === undefined || pair[1] === value))) push(kept, pair);
+    }
     this.#list = kept;
     this.#change();
   }
   get(name) {
     need(arguments, 1);
     name = usv(name);
-    for (const pair of this.#list) if (pair[0] === name) return pair[1];
+    for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] === name) return this.#list[i][1];
     return null;
   }
   getAll(name) {
     need(arguments, 1);
     name = usv(name);
     const found = [];
-    for (const pair of this.#list) if (pair[0] === name) push(found, pair[1]);
+    for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] === name) push(found, this.#list[i][1]);
     return found;
   }
   has(name, value) {
     need(arguments, 1);
     name = usv(name);
     if (value !== undefined) value = usv(value);
-    for (const pair of this.#list) if (pair[0] === name && (value === undefined || pair[1] === value)) return true;
+    for (let i = 0; i < this.#list.length; i++) if (this.#list[i][0] === name && (value === undefined || this.#list[i][1] === value)) return true;
     return false;
   }
   set(name, value) {
     need(arguments, 2);
     name = usv(name);
     value = usv(value);
-    const kept = [];
+    const kept = bare([]);
     let done = false;
-    for (const pair of this.#list) {
+    for (let i = 0; i < this.#list.length; i++) {
+      const pair = this.#list[i];
       if (pair[0] !== name) push(kept, pair);
       else if (!done) {
         done = true;
-        push(kept, [name, value]);
+        push(kept, pairOf(name, value));
       }
     }
-    if (!done) push(kept, [name, value]);
+    if (!done) push(kept, pairOf(name, value));
     this.#list = kept;
     this.#change();
   }
@@ -166,16 +184,16 @@ class URLSearchParams {
   *entries() { for (let i = 0; i < this.#list.length; i++) yield [this.#list[i][0], this.#list[i][1]]; }
   *keys() { for (let i = 0; i < this.#list.length; i++) yield this.#list[i][0]; }
   *values() { for (let i = 0; i < this.#list.length; i++) yield this.#list[i][1]; }
-  toString() { return this.#list.length === 0 ? "" : ask("form_encode", stringify(this.#list)); }
-  [Symbol.for("nodejs.util.inspect.custom")](depth, options, inspect) {
+  toString() { return this.#text(); }
+  [inspected](depth, options, inspect) {
     if (this.#list.length === 0) return "URLSearchParams {}";
-    return "URLSearchParams { " + this.#list.map(([k, v]) => `${inspect(k)} => ${inspect(v)}`).join(", ") + " }";
+    return "URLSearchParams { " + join(map(this.#list, (pair) => `${inspect(pair[0])} => ${inspect(pair[1])}`), ", ") + " }";
   }
 }
 function need(args, n) {
   if (args.length < n) throw new TypeError(`${n} argument${n > 1 ? "s" : ""} required, but only ${args.length} present`);
 }
-Object.defineProperty(URLSearchParams.prototype, Symbol.iterator, { value: URLSearchParams.prototype.entries, writable: true, configurable: true });
+defineProperty(URLSearchParams.prototype, Symbol.iterator, { __proto__: null, value: URLSearchParams.prototype.entries, writable: true, configurable: true });
 tag(URLSearchParams, "URLSearchParams");
 
-export { URL, URLSearchParams };
+export { URL, URLSearchParams, formText };
