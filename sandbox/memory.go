@@ -90,7 +90,7 @@ func (m *memory) Free() {
 	m.reserved, m.bytes = nil, nil
 	if b != nil {
 		if m.pool != nil && (m.image != nil || len(used) <= poolPlain) {
-			m.pool.put(b, len(used)) // memory never shrinks
+			m.pool.put(b, len(used), m.image) // memory never shrinks
 		} else {
 			giveBack(used)
 			release(b)

@@ -12,12 +12,17 @@ func reserve(n int) ([]byte, error) {
 // other instance that starts or ends meanwhile wait: 10 ms for 100 MB.
 const pieceBytes = 4 << 20
 
-// giveBack returns what a guest had, and may have touched, to the system. Without
-// it release would do so, all at once.
-func giveBack(used []byte) {
-	for rest := used; len(rest) > pieceBytes; rest = rest[pieceBytes:] {
-		_ = syscall.Madvise(rest[:pieceBytes], syscall.MADV_DONTNEED) // a failure is left to Munmap
+// giveBack returns what a guest had, and may have touched, to the system, and tells
+// whether all of it is zero now. Without it release would do so, all at once.
+func giveBack(used []byte) bool {
+	for len(used) > 0 {
+		n := min(len(used), pieceBytes)
+		if !discard(used[:n]) {
+			return false
+		}
+		used = used[n:]
 	}
+	return true
 }
 
 // release unmaps what reserve returned. It can only fail for a slice that reserve

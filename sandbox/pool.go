@@ -9,8 +9,8 @@ import (
 // Bounds of what the pool keeps.
 const (
 	poolSlots = 64       // reservations, idle
-	poolUsed  = 16 << 20 // bytes of memory that an instance had; more is given back
-	poolPlain = 4 << 20  // the same of one without an image
+	poolUsed  = 16 << 20 // bytes of memory that an instance had; of more only the image's part is kept
+	poolPlain = 4 << 20  // bytes of memory that an instance without an image had; of more nothing is kept
 	// hotZeros is how much zero memory on either side of an image's data is cleared
 	// by hand rather than given back to the system: what a small invocation touches,
 	// the top of its stack and the first of its heap.
@@ -60,11 +60,23 @@ func (p *pool) take(size int64, img *image.Image) ([]byte, error) {
 	return b, err
 }
 
-// put gives a reservation back of which a guest had used bytes.
-func (p *pool) put(b []byte, used int) {
+// put gives a reservation back of which a guest had used bytes; the image is the one
+// it began with.
+func (p *pool) put(b []byte, used int, img *image.Image) {
+	zeros := true // behind used
+	if used > poolUsed {
+		kept := hotZeros
+		if img != nil {
+			kept += img.Pages * pageSize
+		}
+		kept = min(kept, poolUsed)
+		zeros = giveBack(b[kept:used])
+		used = kept
+	}
 	p.mu.Lock()
-	if p.closed || used > poolUsed || p.count >= poolSlots {
+	if p.closed || !zeros || p.count >= poolSlots {
 		p.mu.Unlock()
+		giveBack(b[:used])
 		release(b)
 		return
 	}
