@@ -23,15 +23,16 @@ var kits = []struct {
 	build       []string
 	needs       []string // commands
 	slow        bool     // under the race detector
+	shot        bool     // runs from a snapshot too
 }{
-	{"go-webhook", "command.wasm", sandbox.Command, []string{"go", "build", "-ldflags=-s -w", "-o", "command.wasm", "."}, nil, true},
-	{"go-webhook", "reactor.wasm", sandbox.Reactor, []string{"go", "build", "-tags", "reactor", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "reactor.wasm", "."}, nil, true},
-	{"c-rollup", "command.wasm", sandbox.Command, []string{"make", "command.wasm"}, []string{"make", "clang", "wasm-ld"}, false},
-	{"c-rollup", "reactor.wasm", sandbox.Reactor, []string{"make", "reactor.wasm"}, []string{"make", "clang", "wasm-ld"}, false},
-	{"as-iban", "iban.wasm", sandbox.Reactor, []string{"npm", "run", "build"}, []string{"npm"}, false},
-	{"rust-mailing", "mailing.wasm", sandbox.Command, []string{"make", "mailing.wasm"}, []string{"make", "rustc", "wasm-ld"}, true},
-	{"rust-mailing", "reactor.wasm", sandbox.Reactor, []string{"make", "reactor.wasm"}, []string{"make", "rustc", "wasm-ld"}, true},
-	{"extism-slug", "slug.wasm", sandbox.Extism, []string{"go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "slug.wasm", "."}, nil, true},
+	{"go-webhook", "command.wasm", sandbox.Command, []string{"go", "build", "-ldflags=-s -w", "-o", "command.wasm", "."}, nil, true, false},
+	{"go-webhook", "reactor.wasm", sandbox.Reactor, []string{"go", "build", "-tags", "reactor", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "reactor.wasm", "."}, nil, true, true},
+	{"c-rollup", "command.wasm", sandbox.Command, []string{"make", "command.wasm"}, []string{"make", "clang", "wasm-ld"}, false, false},
+	{"c-rollup", "reactor.wasm", sandbox.Reactor, []string{"make", "reactor.wasm"}, []string{"make", "clang", "wasm-ld"}, false, true},
+	{"as-iban", "iban.wasm", sandbox.Reactor, []string{"npm", "run", "build"}, []string{"npm"}, false, false},
+	{"rust-mailing", "mailing.wasm", sandbox.Command, []string{"make", "mailing.wasm"}, []string{"make", "rustc", "wasm-ld"}, true, false},
+	{"rust-mailing", "reactor.wasm", sandbox.Reactor, []string{"make", "reactor.wasm"}, []string{"make", "rustc", "wasm-ld"}, true, false},
+	{"extism-slug", "slug.wasm", sandbox.Extism, []string{"go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "slug.wasm", "."}, nil, true, false},
 }
 
 // needed are files that a toolchain has to have beyond its command; a name with a
@@ -75,12 +76,27 @@ func TestKits(t *testing.T) {
 			if info, err := sandbox.Check(t.Context(), wasm); err != nil || info.Kind != kit.kind {
 				t.Fatalf("got %+v, %v", info, err)
 			}
-			runCases(t, newFunction(t, wasm), filepath.Join(cmd.Dir, "cases.json"))
+			cases, f := filepath.Join(cmd.Dir, "cases.json"), newFunction(t, wasm)
+			fuel := runCases(t, f, cases)
+			if !kit.shot {
+				return
+			}
+			shot, _, err := f.runtime.Snapshot(t.Context(), sandbox.Snapshot{Wasm: wasm, Timeout: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := runCases(t, newFunction(t, shot), cases)
+			t.Logf("fuel %d, from a snapshot %d", fuel, after)
+			// Go's runtime has started, and encoding/json knows the kit's types.
+			if after > fuel || kit.build[0] == "go" && after > fuel/2 {
+				t.Errorf("fuel %d, from a snapshot %d", fuel, after)
+			}
 		})
 	}
 }
 
-func runCases(t *testing.T, f *function, file string) {
+// runCases returns the fuel that all cases took.
+func runCases(t *testing.T, f *function, file string) (fuel int64) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -101,6 +117,7 @@ func runCases(t *testing.T, f *function, file string) {
 	for _, c := range cases {
 		f.env = c.Env
 		out, err := f.run(context.Background(), string(c.Event))
+		fuel += out.Fuel
 		switch {
 		case c.Error != "":
 			if runnel.CodeOf(err) != runnel.CodeFunctionError || !strings.Contains(err.Error(), c.Error) {
@@ -124,4 +141,5 @@ func runCases(t *testing.T, f *function, file string) {
 			t.Errorf("%s took %v", c.Event, out.Duration)
 		}
 	}
+	return fuel
 }

@@ -17,6 +17,7 @@ import (
 const (
 	commandStart  = "_start"
 	reactorInit   = "_initialize"
+	reactorShot   = "runnel_snapshot" // optional: called before a snapshot is taken
 	reactorAlloc  = "runnel_alloc"
 	reactorHandle = "handler"
 	memoryExport  = "memory"

@@ -65,6 +65,7 @@ func ownShape(m *meter.Module) (shape, error) {
 		want(reactorAlloc, meter.FuncType{Params: meter.I32, Results: meter.I32}, true)
 		want(reactorHandle, meter.FuncType{Params: meter.I32 + meter.I32, Results: meter.I64}, true)
 		want(reactorInit, meter.FuncType{}, false)
+		want(reactorShot, meter.FuncType{}, false)
 	case start:
 		want(commandStart, meter.FuncType{}, true)
 	default:

@@ -15,7 +15,8 @@ import (
 )
 
 // Snapshot is a module to be initialised once, at deploy, so that its instances
-// begin where _initialize has ended. What is initialised runs under the limits of
+// begin where _initialize has ended, and after it runnel_snapshot, if the module
+// exports one: there it does what every call would do first. What is initialised runs under the limits of
 // any invocation, without environment and host operations, at a time and with
 // random numbers that are always the same: the same Snapshot makes the same bytes.
 type Snapshot struct {
@@ -65,6 +66,11 @@ func (r *Runtime) Snapshot(ctx context.Context, s Snapshot) (wasm []byte, out Ou
 		}
 		if _, err := inv.invoke(ctx, f); err != nil {
 			return err
+		}
+		if f := instance.ExportedFunction(reactorShot); f != nil {
+			if _, err := inv.invoke(ctx, f); err != nil {
+				return err
+			}
 		}
 		if inv.port.failure != nil {
 			return inv.port.failure

@@ -36,6 +36,33 @@ func TestASnapshotBeginsWhereInitializeEnded(t *testing.T) {
 	}
 }
 
+// runnel_snapshot is called once, after _initialize, and by a snapshot only.
+func TestASnapshotIsPrepared(t *testing.T) {
+	t.Parallel()
+	r := newRuntime(t, Config{})
+	wasm := counting(func(m *wasmtest.Module) {
+		m.ExportFunc("runnel_snapshot", m.Func(m.Type(nil, nil), nil, wasmtest.Body().GlobalGet(0).I32Const(3).Op(0x6a).GlobalSet(0).End()))
+	})
+	shot, _, err := r.Snapshot(t.Context(), Snapshot{Wasm: wasm})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, wasm := range map[string][]byte{"3": wasm, "6": shot} {
+		if out, err := r.Run(context.Background(), callOf(wasm)); err != nil || string(out.Output) != want {
+			t.Errorf("%s, %v, want %s", out.Output, err, want)
+		}
+	}
+	trap := counting(func(m *wasmtest.Module) {
+		m.ExportFunc("runnel_snapshot", m.Func(m.Type(nil, nil), nil, wasmtest.Body().Op(wasmtest.Unreachable).End()))
+	})
+	if _, _, err := r.Snapshot(t.Context(), Snapshot{Wasm: trap}); runnel.CodeOf(err) != runnel.CodeFunctionError {
+		t.Errorf("error %v of one that traps", err)
+	}
+	if out, err := r.Run(context.Background(), callOf(trap)); err != nil || string(out.Output) != "3" {
+		t.Errorf("%s, %v: a call ran it", out.Output, err)
+	}
+}
+
 func TestModulesThatASnapshotDoesNotSuit(t *testing.T) {
 	t.Parallel()
 	r := newRuntime(t, Config{})

@@ -49,6 +49,10 @@ func Invoke(ctx context.Context, h Handler, event []byte) ([]byte, error) {
 	if err != nil || result == nil {
 		return nil, err
 	}
+	return encodeResult(result)
+}
+
+func encodeResult(result any) ([]byte, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)

@@ -110,10 +110,7 @@ func Query(ctx context.Context, sql string, params ...any) (*Rows, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the parameters are not JSON: %w", err)
 	}
-	var answer struct {
-		Rows
-		Error *Error `json:"error"`
-	}
+	var answer queryAnswer
 	return &answer.Rows, decode(hostOf(ctx).query(sql, encoded), &answer, &answer.Error)
 }
 
@@ -143,10 +140,7 @@ func Batch(ctx context.Context, statements ...Statement) ([]Rows, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the parameters are not JSON: %w", err)
 	}
-	var answer struct {
-		Results []Rows `json:"results"`
-		Error   *Error `json:"error"`
-	}
+	var answer batchAnswer
 	err = decode(hostOf(ctx).query("", encoded), &answer, &answer.Error)
 	return answer.Results, err
 }
@@ -170,13 +164,7 @@ type FetchResponse struct {
 
 // Fetch sends a request. A status of 400 or more is an answer and no error.
 func Fetch(ctx context.Context, r Request) (*FetchResponse, error) {
-	request := struct {
-		Method   string            `json:"method,omitempty"`
-		URL      string            `json:"url"`
-		Headers  map[string]string `json:"headers,omitempty"`
-		Body     string            `json:"body,omitempty"`
-		IsBase64 bool              `json:"is_base64,omitempty"`
-	}{Method: r.Method, URL: r.URL, Headers: r.Headers, Body: string(r.Body)}
+	request := fetchRequest{Method: r.Method, URL: r.URL, Headers: r.Headers, Body: string(r.Body)}
 	if !utf8.Valid(r.Body) {
 		request.Body, request.IsBase64 = base64.StdEncoding.EncodeToString(r.Body), true
 	}
@@ -184,15 +172,7 @@ func Fetch(ctx context.Context, r Request) (*FetchResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	var answer struct {
-		Status   int               `json:"status"`
-		Headers  map[string]string `json:"headers"`
-		Cookies  []string          `json:"cookies"`
-		Body     string            `json:"body"`
-		IsBase64 bool              `json:"is_base64"`
-		URL      string            `json:"url"`
-		Error    *Error            `json:"error"`
-	}
+	var answer fetchAnswer
 	if err := decode(hostOf(ctx).fetch(encoded), &answer, &answer.Error); err != nil {
 		return nil, err
 	}
@@ -221,6 +201,34 @@ const (
 
 // Log writes a line to the invocation's log.
 func Log(ctx context.Context, level Level, message string) { hostOf(ctx).log(level, message) }
+
+// What the host is asked with and answers.
+type (
+	queryAnswer struct {
+		Rows
+		Error *Error `json:"error"`
+	}
+	batchAnswer struct {
+		Results []Rows `json:"results"`
+		Error   *Error `json:"error"`
+	}
+	fetchRequest struct {
+		Method   string            `json:"method,omitempty"`
+		URL      string            `json:"url"`
+		Headers  map[string]string `json:"headers,omitempty"`
+		Body     string            `json:"body,omitempty"`
+		IsBase64 bool              `json:"is_base64,omitempty"`
+	}
+	fetchAnswer struct {
+		Status   int               `json:"status"`
+		Headers  map[string]string `json:"headers"`
+		Cookies  []string          `json:"cookies"`
+		Body     string            `json:"body"`
+		IsBase64 bool              `json:"is_base64"`
+		URL      string            `json:"url"`
+		Error    *Error            `json:"error"`
+	}
+)
 
 // decode reads an answer, which is a failure when it has an error in it.
 func decode(answer []byte, into any, failure **Error) error {

@@ -51,6 +51,12 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// What is prepared for a snapshot fits this package's types; it panics otherwise.
+func TestPrepare(t *testing.T) {
+	t.Parallel()
+	runnel.Prepare()
+}
+
 func TestInvoke(t *testing.T) {
 	t.Parallel()
 	run := func(result any, err error) (string, error) {

@@ -36,4 +36,12 @@ func handle(_, _ uint32) uint64 {
 	return uint64(address(result))<<32 | uint64(len(result))
 }
 
+//go:wasmexport runnel_snapshot
+func snapshot() {
+	runnel.Prepare()
+	for _, prepare := range prepares {
+		prepare()
+	}
+}
+
 func address(b []byte) uint32 { return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
