@@ -40,7 +40,7 @@ func TestASnapshotBeginsWhereInitializeEnded(t *testing.T) {
 func TestASnapshotIsPrepared(t *testing.T) {
 	t.Parallel()
 	r := newRuntime(t, Config{})
-	wasm := counting(func(m *wasmtest.Module) {
+	wasm := guests.Counting(func(m *wasmtest.Module) {
 		m.ExportFunc("runnel_snapshot", m.Func(m.Type(nil, nil), nil, wasmtest.Body().GlobalGet(0).I32Const(3).Op(0x6a).GlobalSet(0).End()))
 	})
 	shot, _, err := r.Snapshot(t.Context(), Snapshot{Wasm: wasm})
@@ -52,7 +52,7 @@ func TestASnapshotIsPrepared(t *testing.T) {
 			t.Errorf("%s, %v, want %s", out.Output, err, want)
 		}
 	}
-	trap := counting(func(m *wasmtest.Module) {
+	trap := guests.Counting(func(m *wasmtest.Module) {
 		m.ExportFunc("runnel_snapshot", m.Func(m.Type(nil, nil), nil, wasmtest.Body().Op(wasmtest.Unreachable).End()))
 	})
 	if _, _, err := r.Snapshot(t.Context(), Snapshot{Wasm: trap}); runnel.CodeOf(err) != runnel.CodeFunctionError {
