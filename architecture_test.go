@@ -70,8 +70,12 @@ var rules = map[string]rule{
 		forbid: append(outside, "os", "log", "log/slog", "time", "unsafe"),
 		reason: "the rewriter reads an attacker's bytes: pure, and without help from outside",
 	},
+	"sandbox/confine": {
+		forbid: []string{"database/sql", "net", "net/http"},
+		reason: "the wall around a child process knows nothing of what it does",
+	},
 	"sandbox/compile": {
-		may:    []string{root, wazero},
+		may:    []string{root, "sandbox/confine", wazero},
 		forbid: []string{"database/sql", "net", "net/http"},
 		reason: "the compiler's process needs the module and nothing else",
 	},
@@ -85,7 +89,7 @@ var rules = map[string]rule{
 		reason: "it takes an attacker's bytes apart: pure, and without help from outside",
 	},
 	"sandbox/js": {
-		may:    []string{root, "sandbox", "sandbox/image", "sandbox/js/prelude", esbuild, quickjs},
+		may:    []string{root, "sandbox", "sandbox/confine", "sandbox/image", "sandbox/js/prelude", esbuild, quickjs},
 		forbid: []string{"database/sql", "net", "net/http"},
 		reason: "it makes modules and runs them in the sandbox like anyone; the engine and the bundler stay in this room, or in the process it starts for the bundler",
 	},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/sandbox/confine"
 )
 
 // Argument is the first argument of the child. A program that gives Self to a
@@ -30,10 +31,6 @@ const (
 	exitRefused = 3
 	// maxInput is what the child reads: rewriting makes a module larger.
 	maxInput = 8 * runnel.MaxModuleSize
-	// maxReason is what the parent reads of each of the child's outputs.
-	maxReason = 4 << 10
-	// niceness is the child's: functions that run go first.
-	niceness = 5
 )
 
 // IsChild tells whether this process was started by a Compiler.
@@ -63,10 +60,9 @@ func child(args []string) (err error) {
 		}
 		limits[i] = n
 	}
-	cpu, memory, output := limits[0], limits[1], limits[2]
 	runtime.GOMAXPROCS(1) // the other processors are for functions
-	debug.SetMemoryLimit(memory / 4 * 3)
-	if err := confine(uint64(cpu), uint64(memory), uint64(output)); err != nil {
+	debug.SetMemoryLimit(limits[1] / 4 * 3)
+	if err := (confine.Limits{CPU: uint64(limits[0]), Memory: uint64(limits[1]), Output: uint64(limits[2])}).Apply(); err != nil {
 		return fmt.Errorf("the limits of the compiler cannot be set: %w", err)
 	}
 	defer func() {
@@ -100,7 +96,7 @@ func (l Limits) judge(state *os.ProcessState, said, complained string) verdict {
 	cpu := state.UserTime() + state.SystemTime() // the kernel's limit counts ticks, and can be off by some percent
 	fatal := state.ExitCode() == 2               // of the Go runtime
 	switch {
-	case state.ExitCode() == exitRefused && outOfMemory(said), fatal && outOfMemory(complained):
+	case state.ExitCode() == exitRefused && confine.OutOfMemory(said), fatal && confine.OutOfMemory(complained):
 		return verdict{reason: fmt.Sprintf("it needs more than %s of memory to compile: make its functions smaller", size(l.Memory))}
 	case state.ExitCode() == exitRefused && strings.Contains(said, syscall.EFBIG.Error()), strings.Contains(complained, "SIGXFSZ"):
 		return verdict{reason: fmt.Sprintf("it compiles to more than %s of native code: make it smaller", size(l.Output))}
@@ -114,17 +110,6 @@ func (l Limits) judge(state *os.ProcessState, said, complained string) verdict {
 		return verdict{reason: "the compiler was killed, most likely because the machine has too little memory for it: make its functions smaller, or give the machine more memory", after: time.Hour}
 	}
 	return verdict{reason: fmt.Sprintf("the compiler crashed on it (%s): report the module", state), detail: complained}
-}
-
-// outOfMemory recognizes what Go's runtime, the race detector's and system calls
-// say of it.
-func outOfMemory(text string) bool {
-	for _, s := range []string{"out of memory", "cannot allocate", "cannot map pages", "failed to create new OS thread", "failed to reserve", "failed to allocate", "address space collisions"} {
-		if strings.Contains(text, s) {
-			return true
-		}
-	}
-	return false
 }
 
 func size(n int64) string {

@@ -187,7 +187,7 @@ func TestFUNC_S1_TheChildKnowsNothingOfItsParent(t *testing.T) {
 func TestWhatAChildSaysIsBounded(t *testing.T) {
 	t.Parallel()
 	err := newCompiler(t, Options{Command: acting(t, "shout")}).Compile(t.Context(), one)
-	if runnel.CodeOf(err) != runnel.CodeInvalidModule || len(err.Error()) > 2*maxReason {
+	if runnel.CodeOf(err) != runnel.CodeInvalidModule || len(err.Error()) > 2*4<<10 {
 		t.Errorf("an error of %d bytes", len(err.Error()))
 	}
 }

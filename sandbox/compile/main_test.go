@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	w "github.com/runnelhq/runnel/internal/wasmtest"
+	"github.com/runnelhq/runnel/sandbox/confine"
 )
 
 // TestMain is also the child: the real one, and ones that misbehave instead of
@@ -106,7 +107,7 @@ func limit() {
 	for i, arg := range os.Args[len(os.Args)-3:] {
 		n[i], _ = strconv.ParseUint(arg, 10, 64)
 	}
-	if err := confine(n[0], n[1], n[2]); err != nil {
+	if err := (confine.Limits{CPU: n[0], Memory: n[1], Output: n[2]}).Apply(); err != nil {
 		panic(err)
 	}
 }

@@ -6,21 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
 )
 
-// Without Linux the child has a time limit and no environment. It has no limit of
-// memory and does not die with its parent: this is for development.
-
 const selfPath = ""
-
-func attributes() *syscall.SysProcAttr { return nil }
-
-func killGroup(p *os.Process) error { return p.Kill() }
-
-func confine(cpu, memory, output uint64) error { return nil }
-
-func maxMemory(*os.ProcessState) int64 { return 0 }
 
 func checkOwner(dir string) error {
 	info, err := os.Lstat(dir)

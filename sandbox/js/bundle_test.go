@@ -1,12 +1,18 @@
 package js
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/sandbox/confine"
 )
 
 func TestTranslateStripsTypes(t *testing.T) {
@@ -61,6 +67,43 @@ func TestFUNC_I4_SourcesThatNestDeeplyDoNotEndTheProcess(t *testing.T) {
 		if runnel.CodeOf(err) != runnel.CodeInvalidModule {
 			t.Errorf("%q: %.200v", unit, err)
 		}
+	}
+}
+
+// Folding these constants took 2.1 GB before the child had a wall.
+func TestFUNC_I4_SourcesCannotTakeTheMachinesMemory(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const unit = "\"\U0001F600\"+"
+	began := time.Now()
+	_, err = TranslateApart(t.Context(), []string{self}, "a.ts", []byte(strings.Repeat(unit, maxSource/len(unit)-1)+"1"))
+	if runnel.CodeOf(err) != runnel.CodeInvalidModule || !strings.Contains(err.Error(), "more than 512 MB of memory") {
+		t.Errorf("error %.200v", err)
+	}
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) {
+		t.Fatalf("the cause is %v", errors.Unwrap(err))
+	}
+	// The race detector's own memory, where it is on, is beyond the limit; and the
+	// kernel's figure is no less than what this process had.
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
+		t.Fatal(err)
+	}
+	if took := confine.MaxMemory(ended.ProcessState); took > max(2*childMemory, int64(own.Maxrss)<<10) {
+		t.Errorf("the child took %d MB", took>>20)
+	} else {
+		t.Logf("%d MB, %s", took>>20, time.Since(began))
+	}
+	// What its wall is for goes through.
+	var source string
+	for i := range 3000 {
+		source += fmt.Sprintf("export function f%d(a: { n: number }): number { return a.n + %d }\n", i, i)
+	}
+	if _, err := TranslateApart(t.Context(), []string{self}, "a.ts", []byte(source)); err != nil {
+		t.Error(err)
 	}
 }
 
