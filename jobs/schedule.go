@@ -12,8 +12,10 @@ import (
 const (
 	// sweepInterval bounds how late a new or changed schedule is noticed.
 	sweepInterval = time.Second
-	// onTime is how old a match may be and still count as merely late. Older
-	// ones were missed, and the schedule's catch_up decides about them.
+	// onTime is how old a match may be and still count as merely late: the time
+	// that a restart takes. Older ones were missed, and the schedule's catch_up
+	// decides about them, and about those that came while no worker was there and
+	// were followed by another since.
 	onTime = 30 * time.Second
 	// maxCaughtUp is how many missed matches catch_up = all runs.
 	maxCaughtUp = 100
@@ -145,6 +147,9 @@ func planCurrent(s sql.Schedule, nextMatch func(time.Time) time.Time, cursor, no
 		}
 		if at.After(now) || n == limit {
 			break
+		}
+		if len(due) > 0 && due[len(due)-1].Before(s.Watched) {
+			missed, due = append(missed, due...), due[:0]
 		}
 		if now.Sub(at) > onTime {
 			missed = append(missed, at)

@@ -28,20 +28,27 @@ func TestFUNC_T2_PlanDecidesEveryMatchOnce(t *testing.T) {
 		fired    int
 		caughtUp int
 		skipped  int
+		away     time.Duration // of all workers, since cursor
 	}{
-		{"nothing due", "* * * * *", "latest", 59 * time.Second, 0, 0, 0},
-		{"one match on time", "* * * * *", "latest", 61 * time.Second, 1, 0, 0},
-		{"late but on time", "*/5 * * * * *", "none", 29 * time.Second, 5, 0, 0},
-		{"late seconds are all fired", "* * * * * *", "latest", 20 * time.Second, 20, 0, 0},
-		{"missed, none", "0 * * * *", "none", 3*time.Hour + time.Minute, 0, 0, 3},
-		{"missed, latest", "0 * * * *", "latest", 3*time.Hour + time.Minute, 0, 1, 2},
-		{"missed, all", "0 * * * *", "all", 3*time.Hour + time.Minute, 0, 3, 0},
-		{"missed, all keeps the newest 100", "* * * * *", "all", 200*time.Minute + 40*time.Second, 0, 100, 100},
-		{"missed, latest is on time", "* * * * *", "latest", 10*time.Minute + time.Second, 1, 0, 9},
+		{"nothing due", "* * * * *", "latest", 59 * time.Second, 0, 0, 0, 0},
+		{"one match on time", "* * * * *", "latest", 61 * time.Second, 1, 0, 0, 0},
+		{"late but on time", "*/5 * * * * *", "none", 29 * time.Second, 5, 0, 0, 0},
+		{"late seconds are all fired", "* * * * * *", "latest", 20 * time.Second, 20, 0, 0, 0},
+		{"missed, none", "0 * * * *", "none", 3*time.Hour + time.Minute, 0, 0, 3, 0},
+		{"missed, latest", "0 * * * *", "latest", 3*time.Hour + time.Minute, 0, 1, 2, 0},
+		{"missed, all", "0 * * * *", "all", 3*time.Hour + time.Minute, 0, 3, 0, 0},
+		{"missed, all keeps the newest 100", "* * * * *", "all", 200*time.Minute + 40*time.Second, 0, 100, 100, 0},
+		{"missed, latest is on time", "* * * * *", "latest", 10*time.Minute + time.Second, 1, 0, 9, 0},
+		{"nobody was there, none", "* * * * * *", "none", 10 * time.Second, 1, 0, 9, 9500 * time.Millisecond},
+		{"nobody was there, latest", "* * * * * *", "latest", 10 * time.Second, 1, 0, 9, 9500 * time.Millisecond},
+		{"nobody was there, all", "* * * * * *", "all", 10 * time.Second, 1, 9, 0, 9500 * time.Millisecond},
+		{"somebody came back", "* * * * * *", "none", 10 * time.Second, 6, 0, 4, 5 * time.Second},
+		{"a restart misses nothing that comes once", "*/30 * * * * *", "none", 40 * time.Second, 1, 0, 0, 39 * time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := sql.Schedule{Name: "s", Enabled: true, Cron: tt.cron, Timezone: "UTC", CatchUp: tt.catchUp, Cursor: instant(t, start)}
+			s.Watched = s.Cursor.Add(tt.away)
 			now := s.Cursor.Add(tt.after)
 			ticks, next, err := plan(s, now)
 			if err != nil {

@@ -33,6 +33,7 @@ type Schedule struct {
 	Overlap   string     // "allow", "skip" or "queue"; SweepSchedules sees to it
 	Cursor    time.Time  // matches up to here have been considered
 	NextRun   time.Time  // zero: not computed yet
+	Watched   time.Time  // a worker has been there since, without a break
 	Revisions []Revision // the one that the cursor is in, and those after it
 }
 
@@ -160,7 +161,7 @@ func dueSchedules(ctx context.Context, tx pgx.Tx) ([]dueSchedule, error) {
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d dueSchedule, err error) {
 		var next *time.Time
 		err = row.Scan(&d.ID, &d.Name, &d.Function, &d.functionEnabled, &d.Enabled, &d.Cron, &d.Timezone, &d.CatchUp, &d.Overlap,
-			&d.Cursor, &next, &d.now)
+			&d.Cursor, &next, &d.now, &d.Watched)
 		d.NextRun = deref(next)
 		return d, err
 	})
