@@ -14,6 +14,24 @@ const (
 	// smallCost bounds bounded and lazy functions: what can run unchecked.
 	smallCost = 300
 
+	// takenCost is the same for functions whose address is taken, since an
+	// indirect call pays for the dearest of them.
+	takenCost = 100
+
+	// payCost is what may be left to pay where ways part or meet. More is paid
+	// before, by those who owe it: of the arms of a large switch the cheap ones
+	// do not pay for the dearest.
+	payCost = 128
+
+	// lookCost is the most that a function does without a look at the fuel,
+	// about 20 us of simple instructions.
+	lookCost = 50_000
+
+	// tailCost is the most that a function does behind a call without a look at
+	// the fuel. It is small, because on the way back from a recursion it counts
+	// once for every activation, and none of them passes an entry.
+	tailCost = 2 * smallCost
+
 	// maxCharge is the most that is charged at once. It keeps the fuel far from
 	// wrapping around.
 	maxCharge = 1 << 28
@@ -69,16 +87,10 @@ func (in *instruction) writesTable() bool {
 }
 
 // frameCost is charged per activation for the native stack frame, so that the
-// stack cannot grow far between two checks. A frame has at most one slot per
-// value: instructions, locals, and what is joined where control flow meets.
-// Large frames weigh more, because only part of their function need run.
-func (f *function) frameCost() int {
-	n := int(f.ops) + int(f.locals) + int(f.phis)
-	if n <= 512 {
-		return 4 + n/8
-	}
-	return 4 + n/2
-}
+// stack cannot grow far between two checks: by 32 bytes for a unit. A frame has at
+// most one slot per value: the results of instructions, locals, and what is joined
+// where control flow meets.
+func (f *function) frameCost() int { return 4 + (int(f.values)+int(f.locals)+int(f.phis))/4 }
 
 // visit is how far classify got with a function.
 type visit byte
@@ -92,7 +104,7 @@ const (
 // classify finds the bounded and the lazy functions.
 func (m *module) classify() {
 	for i := range m.functions {
-		m.classifyFunction(&m.functions[i])
+		m.classifyFunction(m.importedFuncs + uint32(i))
 	}
 	m.indirect = hostCallCost
 	for x := range m.taken {
@@ -102,15 +114,20 @@ func (m *module) classify() {
 	}
 }
 
-// classifyFunction classifies f's callees first. Its recursion is as deep as the
-// longest chain of small functions, at most the number of functions.
-func (m *module) classifyFunction(f *function) {
+// classifyFunction classifies the callees of function x first. Its recursion is as
+// deep as the longest chain of small functions, at most the number of functions.
+func (m *module) classifyFunction(x uint32) {
+	f := m.callee(x)
 	if f.state != unvisited {
 		return
 	}
 	f.state = visiting
 	defer func() { f.state, f.calls = visited, nil }()
-	if f.loops > 0 || f.bulk || f.ops > smallCost {
+	limit := smallCost
+	if m.taken[x] {
+		limit = takenCost
+	}
+	if f.loops > 0 || f.bulk || int(f.ops) > limit {
 		return
 	}
 	total := int(f.ops) + f.frameCost()
@@ -127,7 +144,7 @@ func (m *module) classifyFunction(f *function) {
 		entry = entry || c.block == 0
 	}
 	switch {
-	case total > smallCost:
+	case total > limit:
 	case unbounded == 0:
 		f.class, f.prefix = bounded, int32(total)
 	case !entry && unbounded <= 2:
@@ -141,8 +158,8 @@ func (m *module) isBounded(target uint32) bool {
 	if target == indirectCall || target < m.importedFuncs {
 		return false
 	}
+	m.classifyFunction(target)
 	g := m.callee(target)
-	m.classifyFunction(g)
 	return g.state == visited && g.class == bounded
 }
 

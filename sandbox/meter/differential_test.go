@@ -12,6 +12,10 @@ import (
 	"github.com/runnelhq/runnel/sandbox/meter"
 )
 
+// lookCost is the most that the meter lets a guest do without a look at its fuel, in
+// instructions: about 20 us of simple ones.
+const lookCost = 50_000
+
 // trace is what a program did.
 type trace struct {
 	outcomes []string
@@ -19,6 +23,7 @@ type trace struct {
 	memory   []byte
 	ops      int64 // instructions executed, by the program's own count
 	spent    int64 // fuel, 0 without a meter
+	longest  int64 // instructions between two ticks
 	trapped  bool
 }
 
@@ -30,15 +35,22 @@ func execute(t testing.TB, p program, slice int32) trace {
 	wasm := p.wasm
 	var got trace
 	left := int32(0) // of the last slice, when it was given
+	var mod api.Module
+	ticked := int64(0) // instructions executed at the last tick
 	if slice > 0 {
 		wasm = rewrite(t, p.wasm).Wasm
 		instantiateTick(t, r, func(_ context.Context, stack []uint64) int32 {
 			got.spent += int64(left) - int64(int32(uint32(stack[0])))
 			left = slice
+			if mod != nil {
+				ops := int64(mod.ExportedGlobal("ops").Get())
+				got.longest, ticked = max(got.longest, ops-ticked), ops
+			}
 			return slice
 		})
 	}
-	mod, err := r.Instantiate(ctx, wasm)
+	var err error
+	mod, err = r.Instantiate(ctx, wasm)
 	if err != nil {
 		t.Fatalf("slice %d: %v", slice, err)
 	}
@@ -75,6 +87,9 @@ func compare(t testing.TB, choices []byte) (trapped bool) {
 		}
 		if got.state != plain.state || got.ops != plain.ops || !bytes.Equal(got.memory, plain.memory) {
 			t.Fatalf("slice %d: different globals or memories", slice)
+		}
+		if slice == 1 && got.longest > lookCost { // each look at the fuel is a tick
+			t.Fatalf("%d instructions executed without a look at the fuel", got.longest)
 		}
 		if plain.trapped {
 			continue // fuel in a local is lost in a trap

@@ -14,9 +14,11 @@
 //
 //	fuel -= cost; if fuel < 0 { fuel = tick(fuel) }
 //
-// A straight line is charged at its start, at the cost of the most expensive way
-// through it, so that the number of checks does not depend on the number of
-// branches. Checks stand where work can repeat:
+// Where control flow parts or meets, each way pays what it owes, down to a small
+// rest; the rest is charged in advance, at the cost of the most expensive way, so
+// that short ways need no instructions of the meter's. An interpreter's switch of a
+// thousand arms so charges each arm its own cost, and not that of the dearest.
+// Checks stand where work can repeat, and where much was done since the last:
 //
 //   - At a branch back to a loop, which charges the most expensive way from the
 //     loop's header to that branch. The look at the fuel is kept out of the hot
@@ -27,6 +29,8 @@
 //     functions with other calls check only where they call (lazy). Either way
 //     every cycle of calls contains a check.
 //   - Before instructions whose work depends on an operand, such as memory.fill.
+//   - Where a way without any of these is long, and soon behind calls: on the way
+//     back from a recursion every activation has a rest to do, and passes no entry.
 //
 // # What is refused
 //

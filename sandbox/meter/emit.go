@@ -180,6 +180,12 @@ func (b *body) emit(from, to int) {
 			}
 		}
 		b.fresh = in.endsBlock()
+		if in.pay > 0 {
+			b.charge(int(in.pay))
+			if in.look {
+				b.check()
+			}
+		}
 		switch in.op {
 		case opBlock, opIf:
 			b.copy(in)

@@ -24,6 +24,7 @@ type function struct {
 	runs       []run // declared locals
 	locals     int32 // parameters and locals
 	ops        int32 // instructions
+	values     int32 // results of instructions
 	phis       int32 // bound on values joined where control flow meets
 	loops      int32
 	bulk       bool   // has instructions whose cost depends on an operand
@@ -56,6 +57,7 @@ func (m *module) codeSection() {
 	}
 	m.functions = make([]function, n)
 	var labels []label
+	var j joins
 	for i := range m.functions {
 		at := m.pos
 		size := m.u32()
@@ -64,7 +66,7 @@ func (m *module) codeSection() {
 			return
 		}
 		outer := m.enter(size)
-		labels = m.scan(&m.functions[i], m.types[m.funcTypes[int(m.importedFuncs)+i]], labels[:0])
+		labels = m.scan(&m.functions[i], m.types[m.funcTypes[int(m.importedFuncs)+i]], labels[:0], &j)
 		m.leave(outer, "function body")
 		if m.err != nil {
 			return
@@ -78,10 +80,12 @@ type label struct {
 	loop int32
 }
 
-// scan checks one body and records what classify needs. labels is scratch space.
-func (m *module) scan(f *function, typ FuncType, labels []label) []label {
+// scan checks one body and records what classify needs. labels and j are scratch
+// space.
+func (m *module) scan(f *function, typ FuncType, labels []label, j *joins) []label {
 	m.declaredLocals(f, typ)
 	f.start, f.end = int32(m.pos), int32(m.end)
+	j.reset(int(f.locals))
 
 	labels = append(labels, label{})
 	block := int32(0)
@@ -96,6 +100,9 @@ func (m *module) scan(f *function, typ FuncType, labels []label) []label {
 			break
 		}
 		f.ops++
+		if in.yields() {
+			f.results(1)
+		}
 		if in.writesTable() {
 			m.result.WritesTables = true
 		}
@@ -114,6 +121,8 @@ func (m *module) scan(f *function, typ FuncType, labels []label) []label {
 				f.loops++
 			}
 			labels = append(labels, label{op: in.op})
+			j.open(f.ops)
+			f.joins(m.blockValues(&in))
 		case opElse:
 			if top := &labels[len(labels)-1]; top.op != opIf {
 				m.failAt(at, Malformed, "else without if")
@@ -122,30 +131,36 @@ func (m *module) scan(f *function, typ FuncType, labels []label) []label {
 			}
 		case opEnd:
 			labels = labels[:len(labels)-1]
+			if len(labels) > 0 {
+				f.joins(j.close())
+			}
 		case opBr, opBrIf:
 			m.checkLabel(at, in.arg, labels)
 		case opBrTable:
 			m.checkTable(at, &in, labels)
 		case opCall, opRefFunc:
-			if int64(in.arg) >= int64(len(m.funcTypes)) {
+			switch {
+			case int64(in.arg) >= int64(len(m.funcTypes)):
 				m.failAt(at, Malformed, "function %d does not exist", in.arg)
-			}
-			if in.op == opCall {
+			case in.op == opCall:
 				f.addCall(call{in.arg, block})
-			} else {
+				f.results(len(m.types[m.funcTypes[in.arg]].Results))
+			default:
 				m.taken[in.arg] = true
 			}
 		case opCallIndirect:
 			if in.arg >= m.ownTypes {
 				m.failAt(at, Malformed, "type %d does not exist", in.arg)
+				break
 			}
 			f.addCall(call{indirectCall, block})
+			f.results(len(m.types[in.arg].Results))
 		case opLocalGet, opLocalSet, opLocalTee:
 			if int64(in.arg) >= int64(f.locals) {
 				m.failAt(at, Malformed, "local %d does not exist", in.arg)
 			}
-			if in.op != opLocalGet {
-				f.phis = min(f.phis+int32(len(labels)-1), 1<<24)
+			if in.op != opLocalGet && m.err == nil {
+				j.write(in.arg, f.ops)
 			}
 		case opGlobalGet, opGlobalSet:
 			if in.arg >= m.globals {
@@ -163,6 +178,26 @@ func (m *module) scan(f *function, typ FuncType, labels []label) []label {
 		f.calls = nil
 	}
 	return labels
+}
+
+// maxValues bounds what is counted of one function, far above what compiles.
+const maxValues = 1 << 24
+
+func (f *function) results(n int) { f.values = min(f.values+int32(n), maxValues) }
+
+func (f *function) joins(n int32) { f.phis = min(f.phis+n, maxValues) }
+
+// blockValues is how many values a block takes and leaves.
+func (m *module) blockValues(in *instruction) int32 {
+	switch t := int32(in.arg); {
+	case t == typeEmpty-0x80:
+		return 0
+	case t < 0:
+		return 1
+	case uint32(t) < m.ownTypes:
+		return int32(len(m.types[t].Params) + len(m.types[t].Results))
+	}
+	return 0 // refused
 }
 
 // declaredLocals reads the declaration of locals.

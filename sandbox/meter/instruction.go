@@ -63,9 +63,11 @@ const (
 type instruction struct {
 	pos    int32  // offset of its immediates
 	charge int32  // cost of a back-edge, set by paths
+	pay    int32  // charged before it, set by paths
 	arg    uint32 // first immediate: an index, a label, or a block type as int32
 	op     byte
 	sub    byte // the opcode behind a prefix
+	look   bool // at the fuel, once paid
 }
 
 // shape says what immediates an instruction has.

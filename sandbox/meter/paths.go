@@ -73,89 +73,170 @@ func (b *body) loopAt(open []label, depth uint32) *loop {
 	return nil
 }
 
-// point is an open construct on the way through paths.
-type point struct {
-	op    byte
-	loop  int
-	join  int // cost of the most expensive branch to its end so far, or dead
-	entry int // cost at its header; for an if, before its first branch
+// way is what is known where control is, whichever way it got there: no way has
+// more to pay, or went further without a look at the fuel.
+type way struct {
+	cost int // still to be paid
+	far  int // cost since the last look at the fuel
+	tail int // the same since an unbounded call returned, if none was made: none
+	dead bool
 }
 
-// dead is the cost where control cannot be.
-const dead = -1
+// none is the tail of a way without a call since the last look at the fuel.
+const none = -1
 
-// paths computes the cost of the most expensive way through the function, with
-// the iterations of loops left out, and sets the charge of each branch back to a
-// loop: the most expensive way from the loop's header to that branch. Control
-// flow is structured, so one pass suffices.
+// nowhere is where control cannot be.
+var nowhere = way{tail: none, dead: true}
+
+// meet is the way behind a place where two ways meet.
+func (w way) meet(v way) way {
+	switch {
+	case w.dead:
+		return v
+	case v.dead:
+		return w
+	}
+	return way{cost: max(w.cost, v.cost), far: max(w.far, v.far), tail: max(w.tail, v.tail)}
+}
+
+// after is the way behind an instruction that costs c.
+func (w way) after(c int) way {
+	w.cost, w.far = w.cost+c, w.far+c
+	if w.tail != none {
+		w.tail += c
+	}
+	return w
+}
+
+// point is an open construct on the way through paths.
+type point struct {
+	op       byte
+	loop     int
+	join     way // from the branches to its end so far
+	entry    way // at its header; for an if, before its first branch
+	unrolled bool
+}
+
+// paths decides where the function pays. It sets what each instruction pays before
+// it is done, and the charge of each branch back to a loop: the most expensive way
+// from the loop's header to that branch, less what was paid on it. It returns what
+// is to be paid at the entry. Control flow is structured, so one pass suffices.
+//
+// A straight line pays at its start or its end. Where ways part or meet, all but
+// payCost is paid, so that no way pays much for another. Whoever went lookCost, or
+// tailCost behind a call, looks at the fuel as well.
 func (b *body) paths() int {
-	stack := append(b.stack[:0], point{join: dead})
-	cost, loops := 0, 0
+	stack := append(b.stack[:0], point{join: nowhere})
+	loops, entry := 0, 0
+	at := way{tail: none}
+	straight := true // only one way leads here, from the entry
 	branch := func(in *instruction, depth uint32) {
-		if cost == dead {
+		if at.dead {
 			return
 		}
 		p := &stack[len(stack)-1-int(depth)]
 		if p.op != opLoop {
-			p.join = max(p.join, cost)
+			p.join = p.join.meet(at)
 			return
 		}
-		c := cost - p.entry + backEdgeCost
+		c := max(at.cost-p.entry.cost, 0) + backEdgeCost
 		in.charge = max(in.charge, int32(min(c, maxCharge)))
 		b.loops[p.loop].cost = max(b.loops[p.loop].cost, c)
 	}
 	for i := range b.ins {
 		in := &b.ins[i]
-		in.charge = 1
-		if cost != dead {
-			cost += b.m.cost(in)
+		in.charge, in.pay, in.look = 1, 0, false
+		top := &stack[len(stack)-1]
+		cost := b.m.cost(in)
+		if b.f.class == eager && !at.dead && !top.unrolled {
+			next := at.after(cost)
+			look := next.far > lookCost && at.far > 0 || next.tail > tailCost && at.tail > 0
+			switch {
+			case look:
+				in.pay, in.look = int32(max(1, min(at.cost, maxCharge))), true
+				at, straight = way{tail: none}, false
+			case at.cost > payCost && b.parts(in, top, stack):
+				if straight {
+					entry += at.cost
+				} else {
+					in.pay = int32(min(at.cost, maxCharge))
+				}
+				at.cost = 0
+			}
+		}
+		at = at.after(cost)
+		switch {
+		case !b.m.unbounded(in):
+		case in.op == opCall && in.arg >= b.m.importedFuncs && b.m.callee(in.arg).class == eager: // looked at its entry
+			at.far, at.tail = 0, 0
+		default:
+			at.tail = max(at.tail, 0)
+		}
+		if in.endsBlock() && in.op != opBlock {
+			straight = false
 		}
 		switch in.op {
 		case opUnreachable:
-			cost = dead
+			at = nowhere
 		case opBlock:
-			stack = append(stack, point{op: in.op, join: dead})
+			stack = append(stack, point{op: in.op, join: nowhere, unrolled: top.unrolled})
 		case opLoop:
 			l := &b.loops[loops]
 			l.cost = 1
-			if l.copies > 1 && cost != dead {
+			if l.copies > 1 && !at.dead {
 				// Iterations in copies that are left early are never charged
 				// at the branch back, so they are charged in advance.
 				for k := l.from; k < l.to; k++ {
-					cost += (l.copies - 1) * (b.m.cost(&b.ins[k]) + backEdgeCost)
+					at = at.after((l.copies - 1) * (b.m.cost(&b.ins[k]) + backEdgeCost))
 				}
 			}
-			stack = append(stack, point{op: in.op, loop: loops, join: dead, entry: cost})
+			if l.header || l.back > 0 { // looks at the fuel
+				at.far, at.tail = 0, none
+			}
+			stack = append(stack, point{op: in.op, loop: loops, join: nowhere, entry: at, unrolled: top.unrolled || l.copies > 1})
 			loops++
 		case opIf:
-			stack = append(stack, point{op: in.op, join: dead, entry: cost})
+			stack = append(stack, point{op: in.op, join: nowhere, entry: at, unrolled: top.unrolled})
 		case opElse:
-			p := &stack[len(stack)-1]
-			p.op = opElse
-			p.join = max(p.join, cost)
-			cost = p.entry
+			top.op = opElse
+			top.join = top.join.meet(at)
+			at = top.entry
 		case opEnd:
-			p := stack[len(stack)-1]
+			p := *top
 			stack = stack[:len(stack)-1]
 			if p.op == opIf {
-				p.join = max(p.join, p.entry)
+				p.join = p.join.meet(p.entry)
 			}
-			cost = max(cost, p.join)
+			at = at.meet(p.join)
 		case opBr:
 			branch(in, in.arg)
-			cost = dead
+			at = nowhere
 		case opBrIf:
 			branch(in, in.arg)
 		case opBrTable:
 			for depth := range in.labels(b.m.b) {
 				branch(in, depth)
 			}
-			cost = dead
+			at = nowhere
 		case opReturn:
 			branch(in, uint32(len(stack)-1))
-			cost = dead
+			at = nowhere
 		}
 	}
 	b.stack = stack
-	return max(cost, 1)
+	return max(entry+at.cost, 1)
+}
+
+// parts tells whether ways part or meet at an instruction within top, or others
+// are called that do not return soon. A branch back to a loop pays for itself.
+func (b *body) parts(in *instruction, top *point, stack []point) bool {
+	switch in.op {
+	case opIf, opElse, opLoop, opBrTable, opReturn:
+		return true
+	case opBr, opBrIf:
+		return stack[len(stack)-1-int(in.arg)].op != opLoop
+	case opEnd:
+		return top.op == opIf || top.op != opLoop && !top.join.dead
+	}
+	return b.m.unbounded(in)
 }

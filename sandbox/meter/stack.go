@@ -38,6 +38,19 @@ func (in *instruction) stackChange() int {
 	return 0
 }
 
+// yields tells whether an instruction other than a call has a value of its own as
+// its result. It may say so of one that has none.
+func (in *instruction) yields() bool {
+	const nop = 0x01
+	switch op := in.op; {
+	case in.endsBlock(), op == nop, op == opUnreachable, op == opDrop, op == opCall, op == opCallIndirect:
+		return false
+	case op >= opLocalGet && op <= opLocalTee, op == opGlobalSet, op >= 0x36 && op <= 0x3e: // stores
+		return false
+	}
+	return true
+}
+
 // isUnary tells the numeric instructions with one operand from those with two.
 func isUnary(op byte) bool {
 	return op == 0x45 || op == 0x50 || op >= 0x67 && op <= 0x69 || op >= 0x79 && op <= 0x7b ||
