@@ -41,6 +41,8 @@ const (
 // operands of bulk instructions are charged apart.
 func (m *module) cost(in *instruction) int {
 	switch in.op {
+	case opBlock, opLoop, opEnd:
+		return 0 // labels
 	case opCall:
 		if in.arg < m.importedFuncs {
 			return hostCallCost

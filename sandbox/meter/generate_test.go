@@ -105,7 +105,7 @@ func (g *generator) function() {
 		g.guard()
 	}
 	if g.choose(8) == 7 { // more results than one
-		g.control(w.Body().Block(w.Int(int64(g.pair))...), 1)
+		g.control(w.Body().Block(w.Int(int64(g.pair))...), 0)
 		g.labels = append(g.labels, false)
 		g.expression(1)
 		g.expression(1)
@@ -126,7 +126,7 @@ func (g *generator) emit(c *w.Code, n int) {
 	g.ops += n
 }
 
-// control ends the basic block with an instruction.
+// control ends the basic block with n instructions. Those that open a block are none.
 func (g *generator) control(c *w.Code, n int) {
 	g.ops += n
 	g.flush()
@@ -202,12 +202,12 @@ func (g *generator) statement(depth int, guarded bool) bool {
 		}
 		g.end()
 	case 5: // block
-		g.control(w.Body().Block(w.Empty), 1)
+		g.control(w.Body().Block(w.Empty), 0)
 		g.labels = append(g.labels, true)
 		g.statements(depth-1, guarded)
 		g.end()
 	case 6: // loop with any number of branches back
-		g.control(w.Body().Loop(w.Empty), 1)
+		g.control(w.Body().Loop(w.Empty), 0)
 		g.labels = append(g.labels, true)
 		g.guard()
 		g.statements(depth-1, guarded)
@@ -217,10 +217,10 @@ func (g *generator) statement(depth int, guarded bool) bool {
 		}
 		g.end()
 	case 7: // loop over br_table
-		g.control(w.Body().Loop(w.Empty), 1)
+		g.control(w.Body().Loop(w.Empty), 0)
 		g.labels = append(g.labels, true)
 		g.guard()
-		g.control(w.Body().Block(w.Empty), 1)
+		g.control(w.Body().Block(w.Empty), 0)
 		g.labels = append(g.labels, true)
 		g.expression(2)
 		var targets []uint32
@@ -239,7 +239,7 @@ func (g *generator) statement(depth int, guarded bool) bool {
 		g.end()
 	case 8: // loop with a parameter
 		g.expression(2)
-		g.control(w.Body().Loop(w.Int(int64(g.loop))...), 1)
+		g.control(w.Body().Loop(w.Int(int64(g.loop))...), 0)
 		g.labels = append(g.labels, false)
 		g.guard()
 		g.emit(w.Body().LocalSet(localParam), 1)
@@ -250,9 +250,9 @@ func (g *generator) statement(depth int, guarded bool) bool {
 		g.emit(w.Body().LocalSet(localB), 1)
 	case 9: // innermost loop, small enough to be unrolled
 		g.emit(w.Body().I32Const(int32(1+g.choose(20))).LocalSet(localCount), 2)
-		g.control(w.Body().Block(w.Empty), 1)
+		g.control(w.Body().Block(w.Empty), 0)
 		g.labels = append(g.labels, true)
-		g.control(w.Body().Loop(w.Empty), 1)
+		g.control(w.Body().Loop(w.Empty), 0)
 		g.labels = append(g.labels, false)
 		if g.choose(2) == 1 {
 			g.expression(1)

@@ -29,7 +29,7 @@ type Limits struct {
 
 // DefaultLimits are the limits of deployed functions. Most follow what web
 // browsers agreed on. Work is tightest: a Go module takes about 1.5 million units
-// per MB, QuickJS 4.3 million in all, and its largest function 0.8 million. What
+// per MB, QuickJS 4.5 million in all, and its largest function 0.9 million. What
 // is just within the limit took wazero 1.4 GB and seven times as long as a Go
 // module of 3 MB (18 s against 2.5 s of processor time, on a busy machine).
 func DefaultLimits() Limits {

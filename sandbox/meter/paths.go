@@ -113,7 +113,8 @@ type point struct {
 	op       byte
 	loop     int
 	join     way // from the branches to its end so far
-	entry    way // at its header; for an if, before its first branch
+	entry    way // of an if, before its first branch
+	owed     int // before the loops around it, to be paid behind them
 	unrolled bool
 }
 
@@ -135,11 +136,13 @@ func (b *body) paths() int {
 			return
 		}
 		p := &stack[len(stack)-1-int(depth)]
+		out := at
+		out.cost += stack[len(stack)-1].owed - p.owed
 		if p.op != opLoop {
-			p.join = p.join.meet(at)
+			p.join = p.join.meet(out)
 			return
 		}
-		c := max(at.cost-p.entry.cost, 0) + backEdgeCost
+		c := out.cost + backEdgeCost
 		in.charge = max(in.charge, int32(min(c, maxCharge)))
 		b.loops[p.loop].cost = max(b.loops[p.loop].cost, c)
 	}
@@ -179,7 +182,7 @@ func (b *body) paths() int {
 		case opUnreachable:
 			at = nowhere
 		case opBlock:
-			stack = append(stack, point{op: in.op, join: nowhere, unrolled: top.unrolled})
+			stack = append(stack, point{op: in.op, join: nowhere, owed: top.owed, unrolled: top.unrolled})
 		case opLoop:
 			l := &b.loops[loops]
 			l.cost = 1
@@ -193,10 +196,11 @@ func (b *body) paths() int {
 			if l.header || l.back > 0 { // looks at the fuel
 				at.far, at.tail = 0, none
 			}
-			stack = append(stack, point{op: in.op, loop: loops, join: nowhere, entry: at, unrolled: top.unrolled || l.copies > 1})
+			stack = append(stack, point{op: in.op, loop: loops, join: nowhere, owed: top.owed + at.cost, unrolled: top.unrolled || l.copies > 1})
+			at.cost = 0
 			loops++
 		case opIf:
-			stack = append(stack, point{op: in.op, join: nowhere, entry: at, unrolled: top.unrolled})
+			stack = append(stack, point{op: in.op, join: nowhere, entry: at, owed: top.owed, unrolled: top.unrolled})
 		case opElse:
 			top.op = opElse
 			top.join = top.join.meet(at)
@@ -204,8 +208,11 @@ func (b *body) paths() int {
 		case opEnd:
 			p := *top
 			stack = stack[:len(stack)-1]
-			if p.op == opIf {
+			switch {
+			case p.op == opIf:
 				p.join = p.join.meet(p.entry)
+			case p.op == opLoop && !at.dead:
+				at.cost += p.owed - stack[len(stack)-1].owed
 			}
 			at = at.meet(p.join)
 		case opBr:
