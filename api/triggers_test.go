@@ -48,7 +48,7 @@ func TestTriggersOverHTTP(t *testing.T) {
 	// A condition over HTTP is one expression, whatever is tried.
 	for _, condition := range []string{
 		`true) EXECUTE FUNCTION runnel.on_change_row('x'); DROP TABLE orders; --`, `true); DROP TABLE orders; SELECT (1`, `true) OR (true`, `true)`, `(true`,
-		`'`, `"`, `1 /* `, `$$x$$ = 'x'`, `E'\' = 'x'`, "true\x00",
+		`'`, `"`, `1 /* `, `$x$ = 'x'`, `$1`, `E'\' = 'x'`, "true\x00",
 	} {
 		body := `{"table":"orders","condition":` + string(appendString(nil, condition)) + `}`
 		if r := h.admin("POST", path, body); r.StatusCode != http.StatusBadRequest || r.code() != runnel.CodeInvalidRequest {
