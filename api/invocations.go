@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/runnelhq/runnel"
@@ -34,7 +36,7 @@ func parseFilter(function string, q url.Values, now time.Time) (sql.Filter, erro
 	if v := q.Get("status"); v != "" {
 		f.Status = runnel.Status(v)
 		if !slices.Contains(statuses, f.Status) {
-			return f, runnel.Errorf(runnel.CodeInvalidRequest, "status %.40q is not one: use %s", v, statuses)
+			return f, runnel.Errorf(runnel.CodeInvalidRequest, "status %.40q is not one: use %s", v, strings.Trim(strings.ReplaceAll(fmt.Sprint(statuses), " ", ", "), "[]"))
 		}
 	}
 	var err error

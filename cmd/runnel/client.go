@@ -88,6 +88,10 @@ func (c *client) send(ctx context.Context, method, path, token string, body io.R
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, nil, fmt.Errorf("nothing answers at %s: start \"runnel dev\", or set RUNNEL_URL to a server that runs", c.base)
 		}
+		var failed *url.Error // its text repeats the whole address
+		if errors.As(err, &failed) {
+			err = fmt.Errorf("%s cannot be reached: %w: is RUNNEL_URL right?", c.base, failed.Err)
+		}
 		return nil, nil, err
 	}
 	defer res.Body.Close()
@@ -104,8 +108,12 @@ func failure(status int, body []byte) error {
 	if json.Unmarshal(body, e) != nil || e.Code == "" {
 		return fmt.Errorf("the server answered %d and no explanation: is RUNNEL_URL the address of a Runnel server?", status)
 	}
-	if e.Code == runnel.CodeUnauthorized && os.Getenv("RUNNEL_URL") != "" && os.Getenv("RUNNEL_ADMIN_TOKEN") == "" {
-		e.Message += "; RUNNEL_URL is set and RUNNEL_ADMIN_TOKEN is not: set it"
+	if e.Code == runnel.CodeUnauthorized && os.Getenv("RUNNEL_URL") != "" {
+		if os.Getenv("RUNNEL_ADMIN_TOKEN") == "" {
+			e.Message = "RUNNEL_URL is set and RUNNEL_ADMIN_TOKEN is not: set it to the server's"
+		} else {
+			e.Message = "RUNNEL_ADMIN_TOKEN is not that of the server at RUNNEL_URL: set both to the same one's"
+		}
 	}
 	return e
 }

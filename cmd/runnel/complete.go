@@ -49,6 +49,12 @@ func complete(cmd *cobra.Command) {
 		switch strings.Trim(wanted[len(args)], "[]") {
 		case "FILE|DIR":
 			return nil, cobra.ShellCompDirectiveDefault
+		case "COMMAND":
+			var all []string
+			for _, sub := range cmd.Root().Commands() {
+				all = append(all, sub.Name()+"\t"+sub.Short)
+			}
+			return all, cobra.ShellCompDirectiveNoFileComp
 		case "FOLDER":
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		case "FUNCTION":

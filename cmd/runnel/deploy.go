@@ -28,13 +28,13 @@ func (t *tool) deployCommand() *cobra.Command {
 		Long: `Deploy a script, a WebAssembly module or a function's folder.
 
 A TypeScript or JavaScript file is bundled with what it imports, from its folder
-and the node_modules there; its types are checked where a TypeScript compiler and
-a tsconfig.json are installed.
+and the node_modules there; its types are checked where a TypeScript compiler
+and a tsconfig.json are installed.
 
 A folder's runnel.json gives the name and the configuration; a Go main package
 in it is compiled for WASI, and index.ts or index.js is bundled. For a FILE, the
-runnel.json beside it counts. Flags win over runnel.json. What neither says keeps
-its value, or gets its default on the first deploy.
+runnel.json beside it counts. Flags win over runnel.json. What neither says
+keeps its value, or gets its default on the first deploy.
 
 A module that is the current version's already makes no new version: then only
 the configuration is set. What a script logs while its top level runs, which it
@@ -56,6 +56,9 @@ does once, now, is written to standard error.`,
 				f.Name = name
 			}
 			if err := runnel.CheckName(f.Name); err != nil {
+				if name != "" {
+					return usagef("--name: %w", plainError(err))
+				}
 				return fmt.Errorf("%w; --name chooses another", plainError(err))
 			}
 			c, err := newClient()
@@ -95,7 +98,7 @@ does once, now, is written to standard error.`,
 			if fn.Unchanged {
 				fmt.Fprintf(t.out, "%s is unchanged: version %d (sha256 %.12s).\n", fn.Name, fn.Version, fn.WasmHash)
 			} else {
-				fmt.Fprintf(t.out, "%s is deployed as version %d (sha256 %.12s, %d bytes sent).\n", fn.Name, fn.Version, fn.WasmHash, len(d.wasm))
+				fmt.Fprintf(t.out, "%s is deployed as version %d (sha256 %.12s, %s sent).\n", fn.Name, fn.Version, fn.WasmHash, size(len(d.wasm)))
 			}
 			return nil
 		},

@@ -34,21 +34,32 @@ const readyTimeout = 30 * time.Second
 func (t *tool) devCommand() *cobra.Command {
 	d := &dev{tool: t}
 	cmd := &cobra.Command{
-		Use:   "dev",
-		Short: "Run everything here: Postgres, api, worker and a folder of functions",
+		Use:   "dev [FOLDER]",
+		Short: "Run everything here: Postgres, api, worker and your functions",
 		Long: `Run everything here: Postgres, api, worker and a folder of functions.
 
 Without DATABASE_URL a private Postgres is started; it and the generated secrets
-live in .runnel/ and survive restarts. Every function folder is deployed, and
-again whenever one of its files changes. Ctrl-C stops everything.
+live in .runnel/ and survive restarts. Every function folder (one with a
+runnel.json) right below FOLDER is deployed, and again whenever one of its files
+changes. FOLDER is the first of examples, functions and the current folder that
+has any, unless it is given. Ctrl-C stops everything.
 
 Settings are read from the environment as by the real processes (PORT,
 RUNNEL_ADMIN_TOKEN, RUNNEL_JWT_SECRET, LOG_LEVEL and so on). LOG_LEVEL is warn
 here unless set.`,
-		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
+		Example: "  runnel dev\n  runnel dev shop\n  PORT=9000 LOG_LEVEL=info runnel dev",
+		Args:    atMost("FOLDER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				d.functions = args[0]
+			}
+			if info, err := os.Stat(d.functions); d.functions != "" && (err != nil || !info.IsDir()) {
+				return fmt.Errorf("%s is not a folder: name one that has function folders, or none", d.functions)
+			}
+			return d.run(cmd.Context())
+		},
 	}
-	cmd.Flags().StringVar(&d.functions, "functions", "", "folder of function folders (default: ./examples if there, else ./functions)")
+	cmd.Flags().StringVar(&d.functions, "functions", "", "the same as FOLDER")
 	cmd.Flags().StringVar(&d.host, "host", "127.0.0.1", "address to listen on")
 	return cmd
 }
@@ -194,16 +205,7 @@ func (d *dev) develop(ctx context.Context) error {
 	if err := d.ready(ctx); err != nil {
 		return err
 	}
-	root, err := d.root()
-	if err != nil {
-		return err
-	}
-	if root == "" {
-		d.greet(nil)
-		<-ctx.Done()
-		return nil
-	}
-	dirs, err := findFolders(root)
+	root, dirs, err := d.root()
 	if err != nil {
 		return err
 	}
@@ -214,24 +216,27 @@ func (d *dev) develop(ctx context.Context) error {
 	}
 	d.greet(dirs)
 	d.say("Watching %s for changes; Ctrl-C stops everything.", root)
-	return w.watch(ctx, func(dirs []string) { d.deployAll(ctx, w, dirs) })
+	return w.watch(ctx, func(changed []string) {
+		d.deployAll(ctx, w, changed)
+		fresh := slices.DeleteFunc(changed, func(dir string) bool { return slices.Contains(dirs, dir) })
+		dirs = append(dirs, fresh...)
+		d.tries(fresh)
+	})
 }
 
-// root is the folder of function folders; "" when there is none to choose.
-func (d *dev) root() (string, error) {
+// root is the folder of function folders, and which there are. Where there are none
+// yet, it is the current one, in which runnel init would make the first.
+func (d *dev) root() (root string, dirs []string, err error) {
 	if d.functions != "" {
-		info, err := os.Stat(d.functions)
-		if err != nil || !info.IsDir() {
-			return "", fmt.Errorf("--functions %s is not a folder", d.functions)
-		}
-		return d.functions, nil
+		dirs, err = findFolders(d.functions)
+		return d.functions, dirs, err
 	}
-	for _, dir := range []string{"examples", "functions"} {
-		if info, err := os.Stat(dir); err == nil && info.IsDir() {
-			return dir, nil
+	for _, root := range []string{"examples", "functions", "."} {
+		if dirs, err = findFolders(root); err != nil || len(dirs) > 0 {
+			return root, dirs, err
 		}
 	}
-	return "", nil
+	return ".", nil, nil
 }
 
 // ready waits for the api and the worker.
@@ -313,13 +318,12 @@ func (d *dev) deploy(ctx context.Context, w *watcher, dir string) (*folder, erro
 	if fn.Unchanged {
 		what = "is unchanged"
 	}
-	d.say("%s %s: version %d, %d KB, %s", fn.Name, what, fn.Version, len(built.wasm)>>10, time.Since(start).Round(time.Millisecond))
+	d.say("%s %s: version %d, %s, %s", fn.Name, what, fn.Version, size(len(built.wasm)), time.Since(start).Round(time.Millisecond))
 	d.tell(fn)
 	return f, nil
 }
 
-// greet says where everything is and what to try: the commands of the folders,
-// in the order of the triggers.
+// greet says where everything is and what to try.
 func (d *dev) greet(dirs []string) {
 	if d.json {
 		shown := d.state // what its reader needs, and not what only the next start does
@@ -330,16 +334,22 @@ func (d *dev) greet(dirs []string) {
 	fmt.Fprintf(d.out, `
 Runnel runs at %s
 
+  console       %s/console/
   River UI      %s/riverui/
   admin token   %s
   anon key      %s
   service key   %s   (may do everything: keep it secret)
   database      %s
-`, d.state.URL, d.state.URL, d.state.AdminToken, d.state.AnonKey, d.state.ServiceKey, d.state.DatabaseURL)
+`, d.state.URL, d.state.URL, d.state.URL, d.state.AdminToken, d.state.AnonKey, d.state.ServiceKey, d.state.DatabaseURL)
 	if len(dirs) == 0 {
-		fmt.Fprintf(d.out, "\nThere are no functions here. Make a folder functions/NAME with a %s and a module, or deploy one:\n\n  %s deploy FILE.wasm\n\n", folderFile, self())
+		fmt.Fprintf(d.out, "\nThere are no functions here yet. In another terminal:\n\n  %s init   # writes one, which is deployed at once\n\n", self())
 		return
 	}
+	d.tries(dirs)
+}
+
+// tries says what to try: the commands of the folders, in the order of the triggers.
+func (d *dev) tries(dirs []string) {
 	order := []string{"http", "sql", "database", "schedule"}
 	var tries []try
 	for _, dir := range dirs {
@@ -347,10 +357,11 @@ Runnel runs at %s
 			tries = append(tries, f.Try...)
 		}
 	}
-	slices.SortStableFunc(tries, func(a, b try) int { return slices.Index(order, a.Trigger) - slices.Index(order, b.Trigger) })
-	if len(tries) > 0 {
-		fmt.Fprint(d.out, "\nTry, in another terminal:\n")
+	if len(tries) == 0 || d.json {
+		return
 	}
+	slices.SortStableFunc(tries, func(a, b try) int { return slices.Index(order, a.Trigger) - slices.Index(order, b.Trigger) })
+	fmt.Fprint(d.out, "\nTry, in another terminal:\n")
 	replace := strings.NewReplacer("{{runnel}}", self(), "{{url}}", d.state.URL, "{{anon_key}}", d.state.AnonKey, "{{service_key}}", d.state.ServiceKey)
 	for _, try := range tries {
 		fmt.Fprintf(d.out, "\n  # %s\n  %s\n", printable(try.Trigger), printable(replace.Replace(try.Command)))

@@ -17,9 +17,10 @@ func (t *tool) dlqCommand() *cobra.Command {
 		Short: "List, show, redrive and purge what failed for good",
 		Long: `List, show, redrive and purge what failed for good.
 
-A dead letter is an invocation whose attempts are used up, or that failed in a way
-that does not heal. To redrive it is to run the same invocation again, with as many
-attempts as a new one has. To purge it is to take it off the list; its log stays.`,
+A dead letter is an invocation whose attempts are used up, or that failed in a
+way that does not heal. To redrive it is to run the same invocation again, with
+as many attempts as a new one has. To purge it is to take it off the list; its
+log stays.`,
 	}, t.dlqList(), t.dlqShow(), t.dlqRedrive(), t.dlqPurge())
 }
 

@@ -153,6 +153,9 @@ func (f *folder) load(ctx context.Context, progress io.Writer) (deployment, erro
 		return d, err
 	}
 	d.wasm, err = os.ReadFile(d.file)
+	if err == nil && filepath.Ext(d.file) != ".wasm" && !bytes.HasPrefix(d.wasm, []byte("\x00asm")) {
+		return d, fmt.Errorf("%s is neither a script (%s) nor a WebAssembly module", d.file, strings.Join(js.Extensions, ", "))
+	}
 	return d, err
 }
 

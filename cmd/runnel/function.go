@@ -2,13 +2,53 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/runnelhq/runnel"
 )
+
+func (t *tool) versionsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "versions NAME",
+		Short: "List a function's versions, newest first",
+		Args:  exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := newClient()
+			if err != nil {
+				return err
+			}
+			versions, err := c.versions(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if t.json {
+				return t.writeJSON(versions)
+			}
+			rows := make([][]string, len(versions))
+			for i, v := range versions {
+				current := ""
+				if v.Current {
+					current = "current"
+				}
+				rows[i] = []string{strconv.Itoa(v.Version), v.Kind, size(v.Size), v.WasmHash[:min(12, len(v.WasmHash))], v.CreatedAt.UTC().Format(time.RFC3339), current}
+			}
+			return t.writeTable([]string{"VERSION", "KIND", "SIZE", "SHA256", "DEPLOYED", ""}, rows)
+		},
+	}
+}
+
+func (c *client) versions(ctx context.Context, name string) ([]runnel.Version, error) {
+	var got struct{ Versions []runnel.Version } // newest first
+	err := c.manage(ctx, http.MethodGet, c.functionPath(name)+"/versions", nil, nil, &got)
+	return got.Versions, err
+}
 
 func (t *tool) rollbackCommand() *cobra.Command {
 	return &cobra.Command{
@@ -62,17 +102,12 @@ version that is current when they start.`,
 
 // versionBefore is the newest version below the current one.
 func (t *tool) versionBefore(cmd *cobra.Command, c *client, name string) (int, error) {
-	var got struct {
-		Versions []struct {
-			Version int  `json:"version"`
-			Current bool `json:"current"`
-		} `json:"versions"` // newest first
-	}
-	if err := c.manage(cmd.Context(), http.MethodGet, c.functionPath(name)+"/versions", nil, nil, &got); err != nil {
+	versions, err := c.versions(cmd.Context(), name)
+	if err != nil {
 		return 0, err
 	}
 	current := 0
-	for _, v := range got.Versions {
+	for _, v := range versions {
 		switch {
 		case v.Current:
 			current = v.Version
@@ -93,7 +128,7 @@ func (t *tool) deleteCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "delete NAME",
-		Short: "Delete a function with its versions, triggers, schedules and secrets",
+		Short: "Delete a function with its versions, triggers and secrets",
 		Long: `Delete a function with its versions, triggers, schedules and secrets.
 
 Its log stays. Invocations that wait are logged as skipped. It cannot be undone,

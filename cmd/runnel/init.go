@@ -42,7 +42,11 @@ written.`,
 			for _, f := range files {
 				fmt.Fprintln(t.out, printable(filepath.Join(dir, f)))
 			}
-			fmt.Fprintf(t.err, "Next: runnel dev %s\n", printable(dir))
+			next := self() + " dev"
+			if filepath.Clean(dir) != "." {
+				next += " " + dir
+			}
+			fmt.Fprintf(t.err, "Next: %s\n", printable(next))
 			return nil
 		},
 	}

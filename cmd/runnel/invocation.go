@@ -49,9 +49,9 @@ func (t *tool) replayCommand() *cobra.Command {
 		Short: "Run an invocation's event again, as a new invocation",
 		Long: `Run an invocation's event again, as a new invocation.
 
-It has the same event, role, user and claims, runs the function's current version,
-and names the old one in its log row and its event. What the old one committed is
-not undone.`,
+It has the same event, role, user and claims, runs the function's current
+version, and names the old one in its log row and its event. What the old one
+committed is not undone.`,
 		Args: exactly("INVOCATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient()

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"github.com/runnelhq/runnel"
 )
 
 func (t *tool) invokeCommand() *cobra.Command {
@@ -36,7 +38,7 @@ RUNNEL_URL is set.`,
 			}
 			body, err := t.readData(data)
 			if err != nil {
-				return err
+				return fmt.Errorf("--data %s: %w", data, err)
 			}
 			if key != "" {
 				c.key = key
@@ -66,6 +68,9 @@ RUNNEL_URL is set.`,
 			}
 			var e apiError
 			if json.Unmarshal(b, &e) == nil && e.Code != "" {
+				if e.Code == runnel.CodeUnauthorized {
+					e.Message += "; here it is RUNNEL_KEY or --key, and runnel keys mints one"
+				}
 				e.Refused = res.Header.Get("X-Relay-Error") != ""
 				return &e
 			}

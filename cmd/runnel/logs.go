@@ -33,8 +33,9 @@ func (t *tool) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs NAME",
 		Short: "Show a function's invocations and what they logged, oldest first",
-		Long:  "Show a function's invocations and what they logged, oldest first. With --json each is one line.",
-		Args:  exactly("NAME"),
+		Long: `Show a function's invocations and what they logged, oldest first. With --json
+each is one line.`,
+		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient()
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,6 +102,7 @@ folder and prints commands to try.
 
 The other commands talk to the server that "runnel dev" runs in this folder or
 one above it, or to the one named by RUNNEL_URL, with RUNNEL_ADMIN_TOKEN.`,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -110,11 +112,52 @@ one above it, or to the one named by RUNNEL_URL, with RUNNEL_ADMIN_TOKEN.`,
 	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.PersistentFlags().BoolVar(&t.json, "json", false, "write JSON")
-	group(root, t.devCommand(), t.initCommand(), t.migrateCommand(), t.deployCommand(), t.invokeCommand(),
-		t.listCommand(), t.pauseCommand(), t.resumeCommand(), t.rollbackCommand(), t.deleteCommand(), t.logsCommand(), t.statsCommand(),
-		t.cancelCommand(), t.replayCommand(), t.dlqCommand(), t.scheduleCommand(), t.triggerCommand(), t.secretsCommand(), t.sqlCommand(), t.keysCommand(), t.doctorCommand())
+	group(root)
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Start:", []*cobra.Command{t.initCommand(), t.devCommand(), t.deployCommand(), t.invokeCommand(), t.logsCommand()}},
+		{"Functions:", []*cobra.Command{t.listCommand(), t.versionsCommand(), t.rollbackCommand(), t.pauseCommand(), t.resumeCommand(), t.statsCommand(), t.secretsCommand(), t.deleteCommand()}},
+		{"Triggers:", []*cobra.Command{t.scheduleCommand(), t.triggerCommand()}},
+		{"Invocations:", []*cobra.Command{t.cancelCommand(), t.replayCommand(), t.dlqCommand()}},
+		{"Server:", []*cobra.Command{t.doctorCommand(), t.keysCommand(), t.migrateCommand(), t.sqlCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, cmd := range g.commands {
+			cmd.GroupID = g.title
+			root.AddCommand(cmd)
+		}
+	}
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" { // cobra's, which lets wrong arguments pass
+			for _, shell := range group(cmd).Commands() {
+				shell.Args = exactly()
+			}
+		}
+	}
+	root.SetHelpCommand(helpCommand())
 	complete(root)
 	return root
+}
+
+// helpCommand is cobra's, but for names of commands that there are not.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show what a command does",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if err := found.Args(found, rest); len(rest) > 0 && err != nil {
+				return err // a group says what there is
+			}
+			return found.Help()
+		},
+	}
 }
 
 // group makes a command that does nothing but have others.
@@ -136,6 +179,14 @@ func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	return cmd
+}
+
+// version is that of the module this was built from.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
 }
 
 // flagError is a wrong flag: of one that is not known, with the one it may have been.

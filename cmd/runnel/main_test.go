@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
+	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
 
 	"github.com/runnelhq/runnel/sandbox/compile"
@@ -75,6 +80,18 @@ func TestExitCodes(t *testing.T) {
 		{"deploy --help", 0, ""},
 		{"completion bash", 0, ""},
 		{"bogus", 2, `there is no command "bogus"`},
+		{"help", 0, ""},
+		{"help schedule add", 0, ""},
+		{"help bogus", 2, `there is no command "bogus"`},
+		{"help schedule bogus", 2, `there is no command "schedule bogus"`},
+		{"completion", 0, ""},
+		{"completion bogus", 2, "use bash, fish, powershell or zsh"},
+		{"completion bash extra", 2, "one argument too many"},
+		{"--version", 0, ""},
+		{"versions", 2, "NAME is missing"},
+		{"init a b", 2, "one argument too many"},
+		{"dev nowhere-to-be-found", 1, "nowhere-to-be-found is not a folder"},
+		{"deploy nowhere.ts", 1, "there is no nowhere.ts"},
 		{"list --bogus", 2, "unknown flag: --bogus"},
 		{"list extra", 2, `"extra" is one argument too many`},
 		{"invoke", 2, "NAME is missing"},
@@ -83,7 +100,7 @@ func TestExitCodes(t *testing.T) {
 		{"list", 1, "runnel dev"},
 		{"sql select", 1, "DATABASE_URL"},
 		{"migrate", 1, "DATABASE_URL is not set"},
-		{"dev --functions nowhere-to-be-found extra", 2, "one argument too many"},
+		{"dev somewhere extra", 2, "one argument too many"},
 	} {
 		_, errs, code := command(t, "", strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(errs, c.says) {
@@ -113,6 +130,63 @@ func TestNothingAnswers(t *testing.T) {
 	t.Setenv("RUNNEL_URL", "127.0.0.1:8080")
 	if _, errs, code := command(t, "", "list"); code != 1 || !strings.Contains(errs, "RUNNEL_URL") {
 		t.Errorf("exit code %d, %q", code, errs)
+	}
+}
+
+// What a new user reads fits a terminal of 80 columns, and every command says what it
+// does.
+func TestHelpFitsATerminal(t *testing.T) {
+	alone(t)
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		args := append(strings.Fields(cmd.CommandPath())[1:], "--help")
+		out, errs, code := command(t, "", args...)
+		if code != 0 || errs != "" || cmd.Short == "" {
+			t.Errorf("%v: code %d, %s", args, code, errs)
+		}
+		for line := range strings.Lines(out) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 && !strings.HasPrefix(line, "  runnel") && !strings.Contains(cmd.CommandPath(), "completion") {
+				t.Errorf("%v: a line of %d columns: %s", args, n, line)
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(new(tool).root())
+}
+
+// A server that is not there, or does not know us, is named with what to do.
+func TestServersThatDoNotAnswer(t *testing.T) {
+	alone(t)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/functions/v1/invoke/hello" || r.Header.Get("Authorization") != "Bearer right" {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"code":"Unauthorized","message":"who is it"}`)
+			return
+		}
+		w.WriteHeader(http.StatusBadGateway)
+		fmt.Fprint(w, `<html>`)
+	}))
+	defer srv.Close()
+	for _, c := range []struct{ url, token, args, says string }{
+		{srv.URL, "", "list", "RUNNEL_URL is set and RUNNEL_ADMIN_TOKEN is not"},
+		{srv.URL, "wrong", "list", "RUNNEL_ADMIN_TOKEN is not that of the server"},
+		{srv.URL, "right", "list", "answered 502 and no explanation: is RUNNEL_URL"},
+		{srv.URL, "", "invoke hello", "RUNNEL_KEY or --key"},
+		{"https" + strings.TrimPrefix(srv.URL, "http"), "", "list", "cannot be reached"},
+		{"http://127.0.0.1:1", "", "list", "nothing answers"},
+		{"ftp://x", "", "list", "not an address"},
+	} {
+		t.Setenv("RUNNEL_URL", c.url)
+		t.Setenv("RUNNEL_ADMIN_TOKEN", c.token)
+		if out, errs, code := command(t, "", strings.Fields(c.args)...); code != 1 || out != "" || !strings.Contains(errs, c.says) {
+			t.Errorf("%+v: %d %q %q", c, code, out, errs)
+		}
+		_, errs, code := command(t, "", append(strings.Fields(c.args), "--json")...)
+		if code != 1 || !json.Valid([]byte(errs)) {
+			t.Errorf("%+v --json: %d %q", c, code, errs)
+		}
 	}
 }
 

@@ -48,6 +48,17 @@ func (t *tool) removed(name, what string) error {
 	return err
 }
 
+// size writes a number of bytes for people.
+func size[N int | int64](n N) string {
+	switch {
+	case n < 10<<10:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 10<<20:
+		return fmt.Sprintf("%d KB", n>>10)
+	}
+	return fmt.Sprintf("%d MB", n>>20)
+}
+
 // say tells on standard error what happens.
 func (t *tool) say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)

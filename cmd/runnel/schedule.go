@@ -54,7 +54,7 @@ type audit struct {
 func (t *tool) scheduleCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "schedule",
-		Short: "Run functions by cron, and check that every match was accounted for",
+		Short: "Run functions by cron, and check that no match was missed",
 	}, t.scheduleList(), t.scheduleAdd(), t.scheduleRemove(), t.scheduleSwitch(true), t.scheduleSwitch(false),
 		t.scheduleTicks(), t.scheduleAudit())
 }
@@ -301,9 +301,9 @@ func (t *tool) scheduleAudit() *cobra.Command {
 		Long: `Compare schedules' ledgers with their cron expressions.
 
 Computes every match since then from the expressions that counted at the time,
-and looks for it in the ledger. A gap is a match that is not there, a duplicate a
-second run of the same match. Exits with 1 when there are any, or anything else
-that should not be: ticks that match nothing, or whose run has vanished.`,
+and looks for it in the ledger. A gap is a match that is not there, a duplicate
+a second run of the same match. Exits with 1 when there are any, or anything
+else that should not be: ticks that match nothing, or whose run has vanished.`,
 		Args: atMost("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := newClient()

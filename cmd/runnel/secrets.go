@@ -149,14 +149,14 @@ func (t *tool) secretsUnset() *cobra.Command {
 func (t *tool) secretsRotate() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate",
-		Short: "Encrypt all secrets and environments with the first of RUNNEL_SECRET_KEYS",
+		Short: "Encrypt everything with the first of RUNNEL_SECRET_KEYS",
 		Long: `Encrypt all secrets and environments with the first of RUNNEL_SECRET_KEYS, also
 what was stored in the clear when there was no key.
 
 To change the key: put the new one before the old in RUNNEL_SECRET_KEYS of all
 processes and restart them, run this, then take the old one out. Where processes
-restart one by one, put the new one behind the old first, and then in front. It can
-be run again at any time, and by several at once.`,
+restart one by one, put the new one behind the old first, and then in front. It
+can be run again at any time, and by several at once.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := newClient()

@@ -40,7 +40,8 @@ func suggestFunction(ctx context.Context, cmd *cobra.Command, err error) error {
 			return err // it is disabled
 		}
 		if advice := didYouMean(arg, known); advice != "" {
-			return fmt.Errorf("%w%s", err, advice)
+			e.Message = fmt.Sprintf("there is no function %q%s", arg, advice)
+			return err
 		}
 	}
 	return err

@@ -79,8 +79,9 @@ func (t *tool) triggerAdd() *cobra.Command {
 		Short: "Run a function after rows of a table have changed",
 		Long: `Run a function after rows of a table have changed.
 
-TABLE is written as in SQL, such as orders or app."Orders"; with --schema it is the
-bare name. A second trigger of the same function and table replaces the first.`,
+TABLE is written as in SQL, such as orders or app."Orders"; with --schema it is
+the bare name. A second trigger of the same function and table replaces the
+first.`,
 		Example: `  runnel trigger add on-order orders --operations INSERT,UPDATE
   runnel trigger add on-paid orders --operations UPDATE --condition "NEW.paid AND NOT OLD.paid"`,
 		Args: exactly("FUNCTION", "TABLE"),
