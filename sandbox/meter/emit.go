@@ -18,6 +18,7 @@ type body struct {
 	fuel     uint32 // that local, or the fuel global
 	spare    uint32 // the first of three locals for the operands of a bulk instruction
 	spared   bool   // spare is used
+	left     bool   // the local before spare is used, for a copy of the fuel
 	fresh    bool   // the next instruction starts a basic block
 	nextLoop int
 
@@ -96,20 +97,19 @@ func (m *module) appended() int {
 }
 
 func (b *body) extraLocals() uint32 {
-	n := uint32(0)
-	if b.cached {
-		n++
+	switch {
+	case b.spared:
+		return 4
+	case b.cached, b.left:
+		return 1
 	}
-	if b.spared {
-		n += 3
-	}
-	return n
+	return 0
 }
 
 // write writes the instructions of b.f to b.out.
 func (b *body) write() {
 	b.decode()
-	b.out, b.depth, b.nextLoop, b.spared = b.out[:0], 0, 0, false
+	b.out, b.depth, b.nextLoop, b.spared, b.left = b.out[:0], 0, 0, false, false
 	b.frame = append(b.frame[:0], frame{loop: -1})
 	if b.f.class == bounded {
 		b.cached = false
@@ -124,11 +124,10 @@ func (b *body) write() {
 	// Nothing else changes the fuel while a function without unbounded calls
 	// runs, so that its loops can keep it in a local.
 	b.cached = len(b.loops) > 0 && !b.unbounded
-	b.spare = uint32(b.f.locals)
+	b.spare = uint32(b.f.locals) + 1
 	b.fuel = b.m.globals
 	switch {
 	case b.cached:
-		b.spare++
 		b.op(opGlobalGet, b.m.globals)
 		b.fuel = uint32(b.f.locals)
 		b.constant(total)
@@ -149,8 +148,7 @@ func (b *body) write() {
 		b.depth++
 		b.frame[0].level = 1
 	case b.f.class == eager:
-		b.charge(total)
-		b.check()
+		b.chargeAndCheck(total)
 	}
 	b.fresh = true
 	b.emit(0, len(b.ins))
@@ -175,15 +173,15 @@ func (b *body) emit(from, to int) {
 		in := &b.ins[i]
 		if b.fresh && b.f.class == lazy {
 			if c := b.blockCost(i); c > 0 {
-				b.charge(c)
-				b.check()
+				b.chargeAndCheck(c)
 			}
 		}
 		b.fresh = in.endsBlock()
 		if in.pay > 0 {
-			b.charge(int(in.pay))
 			if in.look {
-				b.check()
+				b.chargeAndCheck(int(in.pay))
+			} else {
+				b.charge(int(in.pay))
 			}
 		}
 		switch in.op {
@@ -243,8 +241,7 @@ func (b *body) loop(in *instruction) int {
 	b.depth++
 	switch {
 	case l.header:
-		b.charge(l.cost)
-		b.check()
+		b.chargeAndCheck(l.cost)
 	case l.back > 0:
 		fr.outer = b.depth
 		b.check()
@@ -328,8 +325,7 @@ func (b *body) branchTo(in *instruction) {
 	if l.copies > 1 {
 		c = l.cost * l.copies
 	}
-	b.charge(c)
-	b.get()
+	b.chargeAndGet(c)
 	b.out = append(b.out, opI32Const, 0, opI32GeS)
 	b.branch(opBrIf, t.level)
 	b.branch(opBr, t.outer)

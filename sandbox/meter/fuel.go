@@ -26,6 +26,34 @@ func (b *body) charge(c int) {
 	b.set()
 }
 
+// chargeAndGet takes a constant from the fuel and pushes what is left. The copy in a
+// local saves the engine from reading back what it has just written.
+func (b *body) chargeAndGet(c int) {
+	if b.cached {
+		b.charge(c)
+		b.get()
+		return
+	}
+	b.left = true
+	b.get()
+	b.constant(max(1, min(c, maxCharge)))
+	b.out = append(b.out, opI32Sub)
+	b.op(opLocalTee, b.spare-1)
+	b.set()
+	b.op(opLocalGet, b.spare-1)
+}
+
+// chargeAndCheck takes a constant from the fuel and asks the host for more when
+// there is none left.
+func (b *body) chargeAndCheck(c int) {
+	b.chargeAndGet(c)
+	b.out = append(b.out, opI32Const, 0, opI32LtS, opIf, typeEmpty)
+	b.get()
+	b.op(opCall, b.m.importedFuncs)
+	b.set()
+	b.out = append(b.out, opEnd)
+}
+
 // chargeOperand charges for the operand on top of the stack and looks at the
 // fuel, before the instruction that takes the operand. Operands that no memory
 // or table is large enough for make the instruction fail at once, so that their
