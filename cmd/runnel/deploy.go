@@ -74,7 +74,10 @@ does once, now, is written to standard error.`,
 			}
 			d.anew = force
 			var answer json.RawMessage
-			if err := c.deploy(cmd.Context(), d, createOnly, &answer); err != nil {
+			done := t.progress("deploying " + d.name + ", " + size(len(d.wasm)))
+			err = c.deploy(cmd.Context(), d, createOnly, &answer)
+			done()
+			if err != nil {
 				t.tellFailure(d.name, err)
 				return err
 			}
@@ -153,7 +156,9 @@ func (t *tool) tellFailure(name string, err error) {
 
 func (t *tool) tellLogs(name string, logs []runnel.LogLine) {
 	for _, l := range logs {
-		t.say("%s: %-5s %s", name, l.Level, indent(l.Message))
+		for line := range strings.Lines(l.Message) {
+			t.say("%s: %-5s %s", name, l.Level, strings.TrimSuffix(line, "\n"))
+		}
 	}
 }
 

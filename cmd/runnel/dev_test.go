@@ -164,7 +164,7 @@ func TestDev(t *testing.T) {
 		t.Errorf("deploy --force: %s", out)
 	}
 	write(t, "more/loud.js", "console.warn('at\\nonce'); export const handler = () => 1")
-	if out, errs, code := command(t, "", "deploy", "more/loud.js"); code != 0 || errs != "loud: warn  at\n          once\n" || !strings.Contains(out, "version 1") {
+	if out, errs, code := command(t, "", "deploy", "more/loud.js"); code != 0 || errs != "loud: warn  at\nloud: warn  once\n" || !strings.Contains(out, "version 1") {
 		t.Errorf("deploy of a script that logs: %d %q %q", code, out, errs)
 	}
 	if out := must("", "deploy", "more/loud.js", "--json"); !strings.Contains(out, `"message": "at\nonce"`) || !strings.Contains(out, `"unchanged": true`) {

@@ -171,6 +171,7 @@ func buildGo(ctx context.Context, dir string, progress io.Writer) ([]byte, error
 	}
 	defer os.RemoveAll(tmp)
 	out := filepath.Join(tmp, "module.wasm")
+	fmt.Fprintf(progress, "%s: building with go build\n", dir)
 	cmd := exec.CommandContext(ctx, goTool, "build", "-trimpath", "-ldflags=-s -w", "-o", out, ".")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, progress, progress
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")

@@ -135,6 +135,30 @@ func TestFindFolders(t *testing.T) {
 	}
 }
 
+// What dev takes for its folder: the one it is given, else the first that has
+// functions, else the current one, for those to come.
+func TestTheFolderOfDev(t *testing.T) {
+	alone(t)
+	for _, c := range []struct{ file, given, root, dirs string }{
+		{"", "", ".", ""},
+		{"hello/runnel.json", "", ".", "hello"},
+		{"functions/f/runnel.json", "", "functions", "functions/f"},
+		{"examples/readme.txt", "", "functions", "functions/f"},
+		{"examples/e/runnel.json", "", "examples", "examples/e"},
+		{"", "functions", "functions", "functions/f"},
+		{"", ".", ".", "hello"},
+		{"", "hello", "hello", "hello"},
+	} {
+		if c.file != "" {
+			write(t, c.file, "{}")
+		}
+		d := &dev{tool: new(tool), functions: c.given}
+		if root, dirs, err := d.root(); err != nil || root != c.root || strings.Join(dirs, " ") != c.dirs {
+			t.Errorf("%+v: %s %v, %v", c, root, dirs, err)
+		}
+	}
+}
+
 func TestFolderOfAFile(t *testing.T) {
 	t.Parallel()
 	dir := files(t, map[string]string{"a/x.wasm": "A", "b/x.wasm": "B", "b/runnel.json": `{"name":"bee","build":["false"]}`})

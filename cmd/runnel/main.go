@@ -49,11 +49,12 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // tool is what the commands share.
 type tool struct {
 	streams
-	json bool // --json
+	json     bool // --json
+	terminal bool // err is one
 }
 
 func run(ctx context.Context, args []string, s streams) int {
-	t := &tool{streams: s}
+	t := &tool{streams: s, terminal: isTerminal(s.err)}
 	root := t.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

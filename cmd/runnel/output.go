@@ -24,6 +24,9 @@ func (t *tool) writeLine(v any) error {
 	return enc.Encode(v)
 }
 
+// inOneCell writes out what would end a cell of a table.
+var inOneCell = strings.NewReplacer("\n", `\n`, "\t", `\t`)
+
 // writeTable writes rows in columns.
 func (t *tool) writeTable(header []string, rows [][]string) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
@@ -32,7 +35,7 @@ func (t *tool) writeTable(header []string, rows [][]string) error {
 			if i > 0 {
 				fmt.Fprint(w, "\t")
 			}
-			fmt.Fprint(w, printable(strings.ReplaceAll(cell, "\n", `\n`)))
+			fmt.Fprint(w, printable(inOneCell.Replace(cell)))
 		}
 		fmt.Fprintln(w)
 	}

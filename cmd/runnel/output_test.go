@@ -31,10 +31,10 @@ func TestWriteTable(t *testing.T) {
 	t.Parallel()
 	var out buffer
 	tl := &tool{streams: streams{out: &out}}
-	if err := tl.writeTable([]string{"A", "LONG"}, [][]string{{"wide cell", "x\ny"}, {"é", "\x1b"}}); err != nil {
+	if err := tl.writeTable([]string{"A", "LONG"}, [][]string{{"wide cell", "x\ny\tz"}, {"é", "\x1b"}}); err != nil {
 		t.Fatal(err)
 	}
-	want := "A          LONG\nwide cell  x\\ny\né          \\u001b\n"
+	want := "A          LONG\nwide cell  x\\ny\\tz\né          \\u001b\n"
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}

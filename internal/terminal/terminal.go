@@ -9,7 +9,7 @@ import (
 
 // Printable escapes what could move the cursor or change the terminal, as \u001b:
 // names, logs and rows are written by whoever wrote the function or called it. Line
-// breaks stay, and so does everything that can be seen.
+// breaks and tabs stay, and so does everything that can be seen.
 func Printable(s string) string {
 	if !strings.ContainsFunc(s, unsafe) {
 		return s
@@ -26,5 +26,5 @@ func Printable(s string) string {
 }
 
 func unsafe(c rune) bool {
-	return c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c))
+	return c != '\n' && c != '\t' && (unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c))
 }
