@@ -388,7 +388,7 @@ func TestTrigger_OutlivesItsFunction(t *testing.T) {
 	b.exec(`CREATE TABLE app.orders (id int); CREATE TABLE app.parts (id int) PARTITION BY RANGE (id); CREATE TABLE app.parts_1 PARTITION OF app.parts DEFAULT`)
 	b.exec(`ALTER TABLE app.orders OWNER TO ` + writer + `; ALTER TABLE app.parts OWNER TO ` + writer + `; ALTER TABLE app.parts_1 OWNER TO ` + writer)
 	b.exec(`GRANT USAGE ON SCHEMA runnel TO ` + writer)
-	b.exec(`GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.drop_trigger, runnel.prepare_trigger, runnel.trigger_name, runnel.on_change_rows, runnel.on_change_row TO ` + writer)
+	b.exec(`GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.drop_trigger, runnel.prepare_trigger, runnel.trigger_name, runnel.is_pure, runnel.on_change_rows, runnel.on_change_row TO ` + writer)
 	b.deploy("hello", runnel.Config{})
 	conn := connect(t, b.as(writer))
 	execute(t, conn, `SELECT runnel.create_trigger('app.orders', 'hello'), runnel.create_trigger('app.parts', 'hello')`)
@@ -455,7 +455,7 @@ func TestTrigger_ForeignTypesAreNotTouched(t *testing.T) {
 	mallory := b.login("mallory")
 	b.exec(`CREATE SCHEMA m AUTHORIZATION ` + mallory)
 	b.exec(`GRANT USAGE ON SCHEMA runnel TO ` + mallory)
-	b.exec(`GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.prepare_trigger, runnel.trigger_name, runnel.on_change_rows, runnel.on_change_row TO ` + mallory)
+	b.exec(`GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.prepare_trigger, runnel.trigger_name, runnel.is_pure, runnel.on_change_rows, runnel.on_change_row TO ` + mallory)
 	conn := connect(t, b.as(mallory))
 	execute(t, conn, `
 		CREATE TABLE m.proof (who text);
@@ -513,7 +513,7 @@ func TestTrigger_Refusals(t *testing.T) {
 
 	stranger := b.login("stranger")
 	b.exec(`GRANT USAGE ON SCHEMA runnel TO ` + stranger)
-	b.exec(`GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.prepare_trigger, runnel.trigger_name, runnel.on_change_rows, runnel.on_change_row TO ` + stranger)
+	b.exec(`GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.prepare_trigger, runnel.trigger_name, runnel.is_pure, runnel.on_change_rows, runnel.on_change_row TO ` + stranger)
 	conn := connect(t, b.as(stranger))
 	refuses(t, conn, "42501", "permission denied to put a trigger on orders", `SELECT runnel.create_trigger('orders', 'hello')`)
 	b.exec(`GRANT TRIGGER ON orders TO ` + stranger)
@@ -566,7 +566,7 @@ func TestTrigger_ConditionHasItsAuthorsRights(t *testing.T) {
 	b.deploy("hello", runnel.Config{})
 	author := b.login("author")
 	b.exec(`CREATE SCHEMA a AUTHORIZATION ` + author + `; GRANT USAGE ON SCHEMA runnel TO ` + author)
-	b.exec(`GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.prepare_trigger, runnel.trigger_name, runnel.on_change_rows, runnel.on_change_row TO ` + author)
+	b.exec(`GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.prepare_trigger, runnel.trigger_name, runnel.is_pure, runnel.on_change_rows, runnel.on_change_row TO ` + author)
 	conn := connect(t, b.as(author))
 	execute(t, conn, `CREATE TABLE a.t (id int)`)
 	_, err := conn.Exec(t.Context(), `SELECT runnel.create_trigger('a.t', 'hello', '{INSERT}', condition => $1)`,

@@ -1,6 +1,6 @@
 // Command triggers measures what a database trigger costs the writer: one statement
-// that changes 1, 100 or 10,000 rows of a small table, bare and with
-// runnel.create_trigger in its three forms, committed each time. Medians over
+// that changes 1 to 10,000 rows of a small table, bare and with runnel.create_trigger
+// in its forms, committed each time. Medians over
 // interleaved rounds, and their ratio to the bare statement. Run it with go run
 // ./bench/triggers; it starts a Postgres of its own, with fsync on.
 package main
@@ -34,6 +34,8 @@ var kinds = []struct{ name, trigger string }{
 	{"statement", `SELECT runnel.create_trigger('statement', 'f', granularity => 'statement')`},
 	{"row", `SELECT runnel.create_trigger('row', 'f')`},
 	{"condition", `SELECT runnel.create_trigger('condition', 'f', '{INSERT,UPDATE}', condition => 'NEW.id > 0')`},
+	{"none pass", `SELECT runnel.create_trigger('"none pass"', 'f', '{INSERT,UPDATE}', condition => 'NEW.id < 0')`},
+	{"row by row", `SELECT runnel.create_trigger('"row by row"', 'f', '{INSERT,UPDATE}', condition => 'NEW.id > 0 AND now() > to_timestamp(0)')`},
 }
 
 func run(ctx context.Context) error {
@@ -81,8 +83,10 @@ func run(ctx context.Context) error {
 		statement    string
 	}{
 		{1, 300, `INSERT INTO "%s" (item, n) SELECT 'an item', g FROM generate_series(1, %d) g`},
+		{8, 150, `INSERT INTO "%s" (item, n) SELECT 'an item', g FROM generate_series(1, %d) g`},
 		{100, 60, `INSERT INTO "%s" (item, n) SELECT 'an item', g FROM generate_series(1, %d) g`},
 		{10000, 7, `INSERT INTO "%s" (item, n) SELECT 'an item', g FROM generate_series(1, %d) g`},
+		{1, 300, `UPDATE "%s" SET n = n + 1 WHERE id <= %d`},
 		{100, 60, `UPDATE "%s" SET n = n + 1 WHERE id <= %d`},
 		{10000, 7, `UPDATE "%s" SET n = n + 1 WHERE id <= %d`},
 	} {

@@ -77,13 +77,95 @@ LANGUAGE sql IMMUTABLE AS $$
   FROM unnest(keys) WITH ORDINALITY AS u(k, place)
 $$;
 
+-- Whether a trigger's condition is made of columns, constants and immutable functions
+-- of Postgres's own, on types of Postgres's own. Then it is the same whoever evaluates
+-- it and whenever, names nothing but columns, and may be evaluated with our rights.
+CREATE OR REPLACE FUNCTION runnel.is_pure(trigger oid) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+  SELECT coalesce((
+    SELECT NOT EXISTS (
+        SELECT FROM pg_catalog.regexp_matches(q.nodes, '\{([A-Z_]+)', 'g') AS m(found)
+        WHERE m.found[1] <> ALL ('{VAR,CONST,OPEXPR,DISTINCTEXPR,NULLIFEXPR,SCALARARRAYOPEXPR,FUNCEXPR,BOOLEXPR,NULLTEST,BOOLEANTEST,RELABELTYPE,CASE,CASEEXPR,WHEN,CASEWHEN,CASETESTEXPR,COALESCE,COALESCEEXPR,ARRAY,ARRAYEXPR}'))
+      AND NOT EXISTS (
+        SELECT FROM pg_catalog.regexp_matches(q.nodes, ':(?:opfuncid|funcid) ([0-9]+)', 'g') AS m(found)
+        LEFT JOIN pg_catalog.pg_proc p ON p.oid = m.found[1]::oid AND p.oid < 16384 AND p.provolatile = 'i'
+        WHERE p.oid IS NULL)
+      AND NOT EXISTS (
+        SELECT FROM pg_catalog.regexp_matches(q.nodes, ':\w*type(?:id|Id)? ([0-9]+)', 'gi') AS m(found) WHERE m.found[1]::oid >= 16384)
+      AND NOT EXISTS (
+        SELECT FROM pg_catalog.regexp_matches(q.nodes, ':varattno (-?[0-9]+)', 'g') AS m(found)
+        LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = q.tgrelid AND a.attnum = m.found[1]::int AND a.attnum > 0 AND a.attgenerated <> 'v'
+        WHERE a.attnum IS NULL)
+    FROM (SELECT g.tgrelid, g.tgqual::text AS nodes FROM pg_catalog.pg_trigger g WHERE g.oid = trigger) q
+    WHERE q.nodes IS NOT NULL), false)
+$$;
+
+-- The rows of a statement for which a trigger's condition holds: a query over its
+-- transition tables that answers them as JSON, old and new, in their order. The
+-- condition is read from the row-level trigger that has it, so it follows its columns
+-- when they are renamed. Null when that trigger is gone, empty when it is no trigger
+-- of create_trigger's: whoever may make triggers may make them by hand.
+CREATE OR REPLACE FUNCTION runnel.matching(relation oid, trigger_id text, operation text) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  g record;
+  before text;
+  after text;
+  condition text;
+  columns text[];
+  place text := 'place';
+BEGIN
+  SELECT t.oid, t.tgname, n.nspname, c.relname, pg_get_triggerdef(t.oid) AS text,
+         string_to_array(trim(trailing '\000' FROM encode(t.tgargs, 'escape')), '\000') AS args
+  INTO g
+  FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE t.tgrelid = relation AND t.tgfoid = 'runnel.on_change_row'::regproc
+    AND t.tgtype & 60 = CASE operation WHEN 'INSERT' THEN 4 WHEN 'DELETE' THEN 8 ELSE 16 END
+    AND split_part(encode(t.tgargs, 'escape'), '\000', 3) = trigger_id;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  -- What is between is the condition: searching the text could find names instead.
+  before := format('CREATE TRIGGER %I AFTER %s ON %I.%I REFERENCING %sFOR EACH ROW WHEN (', g.tgname, operation, g.nspname, g.relname,
+    CASE operation WHEN 'INSERT' THEN '' ELSE 'OLD TABLE AS old_rows ' END || CASE operation WHEN 'DELETE' THEN '' ELSE 'NEW TABLE AS new_rows ' END);
+  after := format(') EXECUTE FUNCTION runnel.on_change_row(%s)', (SELECT string_agg(quote_literal(a), ', ' ORDER BY o) FROM unnest(g.args) WITH ORDINALITY AS u(a, o)));
+  IF NOT starts_with(g.text, before) OR right(g.text, length(after)) <> after OR NOT runnel.is_pure(g.oid) THEN
+    RETURN '';
+  END IF;
+  condition := substr(g.text, length(before) + 1, length(g.text) - length(before) - length(after));
+  IF operation = 'INSERT' THEN
+    RETURN 'SELECT ''null'', row_to_json(new.*)::text FROM new_rows AS new WHERE ' || condition;
+  ELSIF operation = 'DELETE' THEN
+    RETURN 'SELECT row_to_json(old.*)::text, ''null'' FROM old_rows AS old WHERE ' || condition;
+  END IF;
+  columns := ARRAY(
+    SELECT a.attname::text FROM pg_attribute a
+    WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum);
+  WHILE place = ANY (columns) LOOP
+    place := place || '_';
+  END LOOP;
+  RETURN format('SELECT (SELECT row_to_json(v.*)::text FROM (SELECT %s) AS v), (SELECT row_to_json(v.*)::text FROM (SELECT %s) AS v)
+    FROM (SELECT r.*, row_number() OVER () AS %3$I FROM old_rows AS r) AS old
+    JOIN (SELECT r.*, row_number() OVER () AS %3$I FROM new_rows AS r) AS new ON old.%3$I = new.%3$I
+    WHERE %4$s ORDER BY new.%3$I',
+    (SELECT string_agg(format('old.%I', c), ', ' ORDER BY o) FROM unnest(columns) WITH ORDINALITY AS u(c, o)),
+    (SELECT string_agg(format('new.%I', c), ', ' ORDER BY o) FROM unnest(columns) WITH ORDINALITY AS u(c, o)),
+    place, condition);
+END $$;
+
 -- The statement-level trigger function, for ordinary tables and for TRUNCATE.
--- Arguments: function id, granularity, trigger id, time of creation, kind of table.
+-- Arguments: function id, granularity, trigger id, time of creation, kind: 'plain' or
+-- 'partitioned' table, or 'matching', which is a plain one with a condition.
 --
 -- Old and new rows are paired by position. Postgres adds both images of a row to
 -- the two transition tables in one step, so the n-th of one belongs to the n-th
 -- of the other, also where the primary key changes (pairing by key would then
 -- marry strangers) and where there is none. A test shuffles keys to hold it to that.
+--
+-- With a condition: a statement of eight rows or less is on_change_row's, which is
+-- called for rows that match and for no others; so a statement that changes one row
+-- pays next to nothing when it does not match. Larger ones are looked at here, at
+-- once. Both count the same rows, so every row is one's or the other's.
 --
 -- The settings make the JSON independent of the writer's session.
 CREATE OR REPLACE FUNCTION runnel.on_change_rows() RETURNS trigger
@@ -100,6 +182,9 @@ DECLARE
   reason text;
   old_rows_left refcursor;
   new_rows_left refcursor;
+  matches text;
+  matching_rows_left refcursor;
+  matched boolean;
   old_row text := 'null';
   new_row text := 'null';
   pairs text[] := '{}';     -- of one job, with granularity statement
@@ -109,16 +194,28 @@ DECLARE
   event text;
   more boolean := true;
 BEGIN
+  IF TG_OP IN ('UPDATE', 'DELETE') THEN
+    PERFORM FROM old_rows OFFSET CASE TG_ARGV[4] WHEN 'matching' THEN 8 ELSE 0 END LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+  ELSIF TG_OP = 'INSERT' THEN
+    PERFORM FROM new_rows OFFSET CASE TG_ARGV[4] WHEN 'matching' THEN 8 ELSE 0 END LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+  END IF;
   SELECT * INTO f FROM runnel.functions WHERE id = TG_ARGV[0]::uuid;
   IF NOT FOUND THEN
     RETURN NULL;  -- deleted, and the trigger could not be dropped then
   END IF;
-  IF TG_OP IN ('UPDATE', 'DELETE') THEN
-    PERFORM FROM old_rows LIMIT 1;
-    IF NOT FOUND THEN RETURN NULL; END IF;
-  ELSIF TG_OP = 'INSERT' THEN
-    PERFORM FROM new_rows LIMIT 1;
-    IF NOT FOUND THEN RETURN NULL; END IF;
+  reason := CASE WHEN TG_OP <> 'TRUNCATE' THEN runnel.foreign_type(TG_RELID) END;
+  IF TG_ARGV[4] = 'matching' THEN
+    matches := runnel.matching(TG_RELID, TG_ARGV[2], TG_OP);
+    IF matches IS NULL THEN
+      RETURN NULL;
+    ELSIF matches = '' THEN
+      reason := 'its condition is none that create_trigger looks at for a whole statement';
+    ELSIF NOT f.enabled OR reason IS NOT NULL THEN
+      EXECUTE 'SELECT EXISTS (' || matches || ')' INTO matched;
+      IF NOT matched THEN RETURN NULL; END IF;
+    END IF;
   END IF;
   IF NOT f.enabled THEN
     PERFORM runnel.skip(f, 'database', 'FunctionNotFound',
@@ -132,27 +229,35 @@ BEGIN
     PERFORM runnel.enqueue(f, 'database', ARRAY[runnel.uuid_v7()], ARRAY[head || ',"old":null,"new":null' || tail]);
     RETURN NULL;
   END IF;
-  reason := runnel.foreign_type(TG_RELID);
   IF reason IS NOT NULL THEN
     PERFORM runnel.skip(f, 'database', 'Forbidden',
       format('%s on %I.%I was not delivered: %s. Create the trigger again for what to do', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, reason));
     RETURN NULL;
   END IF;
 
-  IF TG_OP <> 'INSERT' THEN
-    OPEN old_rows_left FOR SELECT row_to_json(r.*)::text FROM old_rows r;
-  END IF;
-  IF TG_OP <> 'DELETE' THEN
-    OPEN new_rows_left FOR SELECT row_to_json(r.*)::text FROM new_rows r;
-  END IF;
-  WHILE more LOOP
+  IF matches IS NOT NULL THEN
+    OPEN matching_rows_left FOR EXECUTE matches;
+  ELSE
     IF TG_OP <> 'INSERT' THEN
-      FETCH old_rows_left INTO old_row;
-      more := FOUND;
+      OPEN old_rows_left FOR SELECT row_to_json(r.*)::text FROM old_rows r;
     END IF;
     IF TG_OP <> 'DELETE' THEN
-      FETCH new_rows_left INTO new_row;
+      OPEN new_rows_left FOR SELECT row_to_json(r.*)::text FROM new_rows r;
+    END IF;
+  END IF;
+  WHILE more LOOP
+    IF matches IS NOT NULL THEN
+      FETCH matching_rows_left INTO old_row, new_row;
       more := FOUND;
+    ELSE
+      IF TG_OP <> 'INSERT' THEN
+        FETCH old_rows_left INTO old_row;
+        more := FOUND;
+      END IF;
+      IF TG_OP <> 'DELETE' THEN
+        FETCH new_rows_left INTO new_row;
+        more := FOUND;
+      END IF;
     END IF;
 
     event := NULL;
@@ -197,8 +302,8 @@ BEGIN
 END $$;
 
 -- The row-level trigger function, for every table on which a statement's
--- transition tables would not hold all rows (partitions, inheritance), do not
--- exist (foreign tables), or would hold too many (a condition).
+-- transition tables would not hold all rows (partitions, inheritance) or do not
+-- exist (foreign tables), and for conditions.
 CREATE OR REPLACE FUNCTION runnel.on_change_row() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
@@ -214,6 +319,16 @@ DECLARE
   keys text[];
   mark text := '';
 BEGIN
+  IF TG_ARGV[4] = 'matching' THEN
+    IF TG_OP = 'DELETE' THEN
+      PERFORM FROM old_rows OFFSET 8 LIMIT 1;
+    ELSE
+      PERFORM FROM new_rows OFFSET 8 LIMIT 1;
+    END IF;
+    IF FOUND THEN
+      RETURN NULL;  -- on_change_rows does it
+    END IF;
+  END IF;
   SELECT * INTO f FROM runnel.functions WHERE id = TG_ARGV[0]::uuid;
   IF NOT FOUND THEN
     RETURN NULL;

@@ -10,7 +10,7 @@
 -- though it is the owner's connection that makes the trigger. To let a role use them:
 --   GRANT USAGE ON SCHEMA runnel TO app;
 --   GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.drop_trigger, runnel.prepare_trigger,
---     runnel.trigger_name, runnel.on_change_rows, runnel.on_change_row TO app;
+--     runnel.trigger_name, runnel.is_pure, runnel.on_change_rows, runnel.on_change_row TO app;
 -- Writers to the table need nothing.
 --
 -- There is no table of triggers. The view runnel.triggers reads Postgres's own
@@ -45,7 +45,9 @@ END $$;
 -- granularity: 'row' and 'auto' make one job for each changed row, 'statement'
 -- one for at most 100 rows of one statement. condition: as in CREATE TRIGGER ...
 -- WHEN, over OLD and NEW (but not their system columns); it is evaluated as the
--- writer, for each row.
+-- writer, for each row. Where an ordinary table's condition is pure (runnel.is_pure),
+-- a second trigger for each operation takes the statements of many rows: see
+-- on_change_rows.
 -- Doing it again for the same table and function replaces what was there. Do it
 -- again when an ordinary table has become a partition.
 CREATE OR REPLACE FUNCTION runnel.create_trigger(
@@ -60,6 +62,9 @@ DECLARE
   rel record;
   wanted text[] := ARRAY(SELECT DISTINCT upper(btrim(o)) FROM unnest(operations) AS o ORDER BY 1);
   by_row boolean;
+  by_itself boolean;
+  transition text;
+  kind text;
   function_id uuid;
   trigger_id uuid := gen_random_uuid();
   name text;
@@ -94,7 +99,8 @@ BEGIN
       USING ERRCODE = '22023', HINT = 'Use auto, row or statement.';
   END IF;
   condition := nullif(btrim(condition), '');
-  by_row := rel.relkind <> 'r' OR rel.relispartition OR rel.inherits OR condition IS NOT NULL;
+  by_itself := rel.relkind <> 'r' OR rel.relispartition OR rel.inherits;
+  by_row := by_itself OR condition IS NOT NULL;
   IF granularity = 'statement' AND by_row THEN
     RAISE EXCEPTION 'granularity statement is not possible %',
       CASE WHEN condition IS NOT NULL THEN 'together with a condition' ELSE 'on ' || target END
@@ -121,16 +127,34 @@ BEGIN
     CLOSE expression;
   END IF;
   FOREACH operation IN ARRAY wanted LOOP
-    EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH %s %s EXECUTE FUNCTION runnel.%I(%L, %L, %L, %L, %L)',
-      runnel.trigger_name(function, operation), operation, target,
-      CASE WHEN by_row OR operation = 'TRUNCATE' THEN ''
-           WHEN operation = 'INSERT' THEN 'REFERENCING NEW TABLE AS new_rows'
-           WHEN operation = 'DELETE' THEN 'REFERENCING OLD TABLE AS old_rows'
-           ELSE 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows' END,
-      CASE WHEN by_row AND operation <> 'TRUNCATE' THEN 'ROW' ELSE 'STATEMENT' END,
-      CASE WHEN condition IS NOT NULL THEN E'WHEN (' || condition || E'\n)' ELSE '' END,
-      CASE WHEN by_row AND operation <> 'TRUNCATE' THEN 'on_change_row' ELSE 'on_change_rows' END,
-      function_id, granularity, trigger_id, clock_timestamp(), CASE rel.relkind WHEN 'p' THEN 'partitioned' ELSE 'plain' END);
+    name := runnel.trigger_name(function, operation);
+    transition := CASE operation
+      WHEN 'TRUNCATE' THEN ''
+      WHEN 'INSERT' THEN 'REFERENCING NEW TABLE AS new_rows'
+      WHEN 'DELETE' THEN 'REFERENCING OLD TABLE AS old_rows'
+      ELSE 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows' END;
+    IF NOT by_row OR operation = 'TRUNCATE' THEN
+      EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION runnel.on_change_rows(%L, %L, %L, %L, %L)',
+        name, operation, target, transition, function_id, granularity, trigger_id, clock_timestamp(), 'plain');
+      CONTINUE;
+    END IF;
+    kind := CASE WHEN rel.relkind = 'p' THEN 'partitioned' WHEN by_itself THEN 'plain' ELSE 'matching' END;
+    LOOP
+      EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH ROW %s EXECUTE FUNCTION runnel.on_change_row(%L, %L, %L, %L, %L)',
+        name, operation, target, CASE kind WHEN 'matching' THEN transition ELSE '' END,
+        CASE WHEN condition IS NOT NULL THEN E'WHEN (' || condition || E'\n)' ELSE '' END,
+        function_id, granularity, trigger_id, clock_timestamp(), kind);
+      EXIT WHEN kind <> 'matching';
+      IF has_function_privilege('runnel.is_pure(oid)', 'EXECUTE') THEN
+        EXIT WHEN runnel.is_pure((SELECT t.oid FROM pg_catalog.pg_trigger t WHERE t.tgrelid = target AND t.tgname = name));
+      END IF;
+      EXECUTE format('DROP TRIGGER %I ON %s', name, target);
+      kind := 'plain';
+    END LOOP;
+    IF kind = 'matching' THEN
+      EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION runnel.on_change_rows(%L, %L, %L, %L, %L)',
+        runnel.trigger_name(function, operation || 's'), operation, target, transition, function_id, granularity, trigger_id, clock_timestamp(), kind);
+    END IF;
   END LOOP;
   RETURN regexp_replace(runnel.trigger_name(function, 'x'), '_x$', '');
 EXCEPTION WHEN syntax_error_or_access_rule_violation OR feature_not_supported OR data_exception THEN
@@ -171,7 +195,7 @@ CREATE OR REPLACE VIEW runnel.triggers AS
 SELECT (min(t.arg[3]))::uuid AS id,
        f.id AS function_id, f.name AS function_name,
        n.nspname AS table_schema, c.relname AS table_name, c.oid AS table_id,
-       array_agg(t.operation ORDER BY t.operation) AS operations,
+       array_agg(DISTINCT t.operation ORDER BY t.operation) AS operations,
        min(t.arg[2]) AS granularity,
        CASE WHEN bool_or(t.by_row) THEN 'row' ELSE 'statement' END AS level,
        min(t.condition) AS condition,
