@@ -4,38 +4,10 @@ import (
 	"encoding/json"
 	"net/url"
 	"strings"
-
-	whatwg "github.com/nlnwa/whatwg-url/url"
 )
 
-// maxURL bounds a URL, its base and the value of a setter, in bytes; most servers stop
-// at 8 KB, too. The library that parses takes time that grows with the square of the
-// length for many inputs (12 s for 32 KB of "%", 80 s for 256 KB of "@"), so that this
-// is a bound on time: what 8 KB take at worst was 0.8 s on a busy machine.
-const maxURL = 8 << 10
-
-// maxAt is how many "@" one piece between slashes may have: a URL needs one.
-const maxAt = 32
-
-// tame checks what would take the library long, and does what it would do first.
-func tame(url []byte) (string, error) {
-	if len(url) > maxURL {
-		return "", fail("TypeError", "Invalid URL: it is longer than %d KB", maxURL>>10)
-	}
-	at := 0
-	for _, c := range url {
-		switch c {
-		case '/', '\\', '?', '#':
-			at = 0
-		case '@':
-			if at++; at > maxAt {
-				return "", fail("TypeError", "Invalid URL: it has more than %d \"@\" in a row", maxAt)
-			}
-		}
-	}
-	s := strings.TrimFunc(string(url), func(r rune) bool { return r <= ' ' })
-	return strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(s), nil
-}
+// maxURL bounds a URL, its base and the value of a setter, in bytes.
+const maxURL = 1 << 20
 
 func init() {
 	register("url_parse", operation{args: 3, text: true, run: urlParse})
@@ -44,87 +16,44 @@ func init() {
 	register("form_encode", operation{args: 1, text: true, run: formEncode})
 }
 
+var withoutBreaks = strings.NewReplacer("\t", "", "\n", "", "\r", "")
+
+// given is a URL as somebody wrote it.
+func given(url []byte) (string, error) {
+	if len(url) > maxURL {
+		return "", fail("TypeError", "Invalid URL: it is longer than %d KB", maxURL>>10)
+	}
+	return withoutBreaks.Replace(strings.TrimFunc(string(decodeUTF8(url)), func(r rune) bool { return r <= ' ' })), nil
+}
+
 // urlParse(url, base, whether there is a base) returns the fields of a URL.
 func urlParse(args [][]byte) ([]byte, error) {
-	text, err := tame(args[0])
+	u, err := new(urlParser).both(args)
 	if err != nil {
 		return nil, err
 	}
-	var u *whatwg.Url
-	if len(args[2]) > 0 {
-		var base string
-		if base, err = tame(args[1]); err != nil {
-			return nil, err
-		}
-		u, err = whatwg.ParseRef(base, text)
-	} else {
-		u, err = whatwg.Parse(text)
-	}
-	if err != nil {
-		return nil, fail("TypeError", "Invalid URL: %.100q", args[0])
-	}
-	return fields(u), nil
+	return u.fields(), nil
 }
 
 // urlSet(href, field, value) sets a field as the setters of URL do: what does not
 // fit changes nothing.
 func urlSet(args [][]byte) ([]byte, error) {
-	href, err := tame(args[0])
+	p := new(urlParser)
+	href, err := given(args[0])
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tame(args[2]); err != nil {
+	if len(args[2]) > maxURL {
+		return nil, fail("TypeError", "Invalid URL: it would be longer than %d KB", maxURL>>10)
+	}
+	u, err := p.parse(href, nil)
+	if err != nil {
 		return nil, err
 	}
-	value := strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(string(args[2]))
-	if f := string(args[1]); f == "username" || f == "password" {
-		value = string(args[2]) // these keep them, percent-encoded
+	if err := p.set(u, string(args[1]), string(decodeUTF8(args[2]))); err != nil {
+		return nil, err
 	}
-	u, err := whatwg.Parse(href)
-	if err != nil {
-		return nil, fail("TypeError", "Invalid URL: %.100q", args[0])
-	}
-	switch string(args[1]) {
-	case "protocol":
-		u.SetProtocol(value)
-	case "username":
-		u.SetUsername(value)
-	case "password":
-		u.SetPassword(value)
-	case "host":
-		u.SetHost(value)
-	case "hostname":
-		u.SetHostname(value)
-	case "port":
-		u.SetPort(value)
-	case "pathname":
-		u.SetPathname(value)
-	case "search":
-		u.SetSearch(value)
-	case "hash":
-		u.SetHash(value)
-	}
-	return fields(u), nil
-}
-
-// fields are the attributes of a URL, a line each: none of them can hold a line
-// feed.
-func fields(u *whatwg.Url) []byte {
-	return []byte(strings.Join([]string{
-		u.Href(false), u.Protocol(), u.Username(), u.Password(), u.Host(), u.Hostname(), u.Port(), u.Pathname(), u.Search(), u.Hash(), origin(u),
-	}, "\n"))
-}
-
-func origin(u *whatwg.Url) string {
-	switch u.Scheme() {
-	case "http", "https", "ws", "wss", "ftp":
-		return u.Protocol() + "//" + u.Host()
-	case "blob":
-		if inner, err := whatwg.Parse(u.Pathname()); err == nil && (inner.Scheme() == "http" || inner.Scheme() == "https") {
-			return origin(inner)
-		}
-	}
-	return "null"
+	return u.fields(), nil
 }
 
 // formDecode(text) parses application/x-www-form-urlencoded and returns JSON:
