@@ -53,7 +53,7 @@ func TestGoGuest(t *testing.T) {
 	})
 	t.Run("environment", func(t *testing.T) {
 		t.Parallel()
-		if got := run(t, "env", "GREETING"); got["value"] != "hello" || got["args"] != 0.0 {
+		if got := run(t, "env", "GREETING"); got["value"] != "hello" || got["args"] != 1.0 { // a name, as programs expect
 			t.Errorf("got %v", got)
 		}
 		if got := run(t, "env", "PATH")["value"]; got != "" {
