@@ -7,8 +7,14 @@ package npmtest
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,11 +34,82 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// serve answers a request with what it was, or as the last part of its path says.
+func serve(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	var asked struct{ Stream bool }
+	_ = json.Unmarshal(body, &asked)
+	switch what := path.Base(r.URL.Path); {
+	case what == "fails":
+		http.Error(w, `{"error":{"message":"no","type":"not_found"}}`, http.StatusNotFound)
+	case what == "big":
+		_, _ = w.Write(bytes.Repeat([]byte("0123456789"), 30_000))
+	case what == "text":
+		_, _ = io.WriteString(w, strings.Repeat("ünï€😀", 20_000))
+	case what == "echo":
+		_, _ = w.Write(body)
+	case asked.Stream:
+		w.Header().Set("content-type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: {\"piece\":1}\n\ndata: {\"piece\":\"ü\"}\n\ndata: [DONE]\n\n")
+	default:
+		headers := map[string]string{}
+		for name := range r.Header {
+			headers[strings.ToLower(name)] = r.Header.Get(name)
+		}
+		w.Header().Set("content-type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"method": r.Method, "path": r.URL.RequestURI(), "headers": headers, "body": string(body)})
+	}
+}
+
+// fetch is http_fetch without its rules about hosts: the server is on this machine.
+func fetch(ctx context.Context, request []byte) []byte {
+	failed := func(err error) []byte {
+		b, _ := json.Marshal(map[string]any{"error": map[string]string{"code": "FetchError", "message": err.Error()}})
+		return b
+	}
+	var q struct {
+		Method, URL, Body string
+		Headers           map[string]string
+		Base64            bool `json:"is_base64"`
+	}
+	if err := json.Unmarshal(request, &q); err != nil {
+		return failed(err)
+	}
+	body := []byte(q.Body)
+	if q.Base64 {
+		body, _ = base64.StdEncoding.DecodeString(q.Body)
+	}
+	r, err := http.NewRequestWithContext(ctx, q.Method, q.URL, bytes.NewReader(body))
+	if err != nil {
+		return failed(err)
+	}
+	for name, value := range q.Headers {
+		r.Header.Set(name, value)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return failed(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return failed(err)
+	}
+	headers := map[string]string{}
+	for name := range answer.Header {
+		headers[strings.ToLower(name)] = answer.Header.Get(name)
+	}
+	b, _ := json.Marshal(map[string]any{"status": answer.StatusCode, "headers": headers, "body": base64.StdEncoding.EncodeToString(text), "is_base64": true, "url": q.URL})
+	return b
+}
+
 // Every file of work/ returns in a function what it returns in node.
 func TestPackagesDoInAFunctionWhatTheyDoInNode(t *testing.T) {
 	dir := npm.Install(t, ".")
+	server := httptest.NewServer(http.HandlerFunc(serve))
+	t.Cleanup(server.Close)
 	files, err := filepath.Glob("work/*.js")
-	if err != nil || len(files) < 15 {
+	if err != nil || len(files) < 28 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
@@ -53,8 +130,8 @@ func TestPackagesDoInAFunctionWhatTheyDoInNode(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The result is the last line; what is before was logged.
-			want := npm.Node(t, folder, nil, "-e", `import(process.argv[1]).then((m) => m.work()).then((r) => console.log(JSON.stringify(r)))`, bundle)
-			out, err := jstest.Run(t, string(script.Code), sandbox.Call{Timeout: 30 * time.Second})
+			want := npm.Node(t, folder, []string{"SERVER=" + server.URL}, "-e", `import(process.argv[1]).then((m) => m.work()).then((r) => console.log(JSON.stringify(r)))`, bundle)
+			out, err := jstest.Run(t, string(script.Code), sandbox.Call{Timeout: 30 * time.Second, Env: map[string]string{"SERVER": server.URL}, Fetch: fetch})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -205,13 +205,16 @@ function take(b) {
   b.used = true;
 }
 
-async function bytesOfBody(b) {
+// mostSent bounds what a stream may make of a body that goes to the host.
+const mostSent = 6 << 20;
+
+async function bytesOfBody(b, most = Infinity) {
   if (b === null) return new Uint8Array(0);
   take(b);
   const text = textOf(b);
   if (text !== undefined) return encode(text);
   if (b.stream !== undefined) {
-    const { chunks, total } = await own(use("streams").collect(b.stream));
+    const { chunks, total } = await own(use("streams").collect(b.stream, most));
     return use("blob").concat(chunks, total);
   }
   return typedSlice(b.bytes);
@@ -479,7 +482,7 @@ export function resultOf(response) {
     out.body = text;
     return stringify(out);
   }
-  return then(own(bytesOfBody(b)), (bytes) => {
+  return then(own(bytesOfBody(b, mostSent)), (bytes) => {
     const type = typeOf(headersOf(response));
     if (test(textual, type) !== null) {
       try {
@@ -515,7 +518,7 @@ async function send(request, stack) {
       take(b);
       message.body = text;
     } else {
-      message.body = toBase64(await own(bytesOfBody(b)));
+      message.body = toBase64(await own(bytesOfBody(b, mostSent)));
       message.is_base64 = true;
     }
   }

@@ -1013,7 +1013,8 @@ export function streamOf(make) {
 export const isDisturbed = (stream) => readable(stream).disturbed;
 export const isLocked = (stream) => readable(stream).reader !== undefined;
 
-export async function collect(stream) {
+// collect reads a stream of bytes to its end, and gives up when it is too long.
+export async function collect(stream, most) {
   const s = readable(stream);
   acquire(s);
   const chunks = [];
@@ -1025,6 +1026,11 @@ export async function collect(stream) {
     if (bytes === undefined) throw new TypeError("a chunk of a body must be a Uint8Array");
     push(chunks, bytes);
     total += typedLength(bytes);
+    if (total > most) {
+      const error = new TypeError(`the stream of a body has more than ${most >> 20} MB`);
+      then(own(s.cancel(error)), undefined, nothing);
+      throw error;
+    }
   }
   release(s);
   return { __proto__: null, chunks, total };
