@@ -42,6 +42,8 @@ const (
 	sync       = "golang.org/x/sync"
 	sys        = "golang.org/x/sys"
 	quickjs    = "github.com/aperturerobotics/go-quickjs-wasi-reactor"
+	otel       = "go.opentelemetry.io/otel"
+	logr       = "github.com/go-logr/logr"
 	root       = "runnel" // this module's root package; its others are named by their path
 )
 
@@ -107,11 +109,11 @@ var rules = map[string]rule{
 		reason: "stores know the nouns and Postgres; they run nothing",
 	},
 	"jobs": {
-		may:    []string{root, "redact", "sandbox", "sandbox/compile", "sandbox/js", "sql", "internal/batch", "internal/egress", "internal/keyring", pgx, river, prometheus, cron, sync},
+		may:    []string{root, "redact", "sandbox", "sandbox/compile", "sandbox/js", "sql", "internal/batch", "internal/egress", "internal/keyring", "internal/tracing", pgx, river, prometheus, cron, sync},
 		reason: "the one place where the sandbox, Postgres and the network meet; what it stores is redacted here, and secrets are opened here",
 	},
 	"api": {
-		may:    []string{root, "jobs", "sql", "redact", "internal/keyring", "internal/terminal", pgx, river, riverui, prometheus, jwt, keyfunc, sync},
+		may:    []string{root, "jobs", "sql", "redact", "internal/keyring", "internal/terminal", "internal/tracing", pgx, river, riverui, prometheus, jwt, keyfunc, sync},
 		reason: "HTTP never runs a guest: it cannot import the sandbox. pgx only names River's transaction type. It seals secrets and environments, and opens them to rotate them and to show what of an environment is not sensitive",
 	},
 	"internal/egress": {
@@ -121,6 +123,15 @@ var rules = map[string]rule{
 	"internal/keyring": {
 		forbid: append(outside, "os", "log", "log/slog", "time", "unsafe"),
 		reason: "cryptography is the standard library's, and a key is handed to nobody",
+	},
+	"internal/tracing": {
+		may:    []string{root, "redact", otel, logr},
+		forbid: []string{"database/sql", "net", "os", "os/exec"},
+		reason: "OpenTelemetry stays in this room: everyone else names steps, and what leaves is decided here",
+	},
+	"internal/tracing/tracetest": {
+		may:    []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"},
+		reason: "what arrives is read with the messages as they are published, not with the SDK that sent it",
 	},
 	"internal/batch": {
 		reason: "a data structure",
@@ -138,7 +149,7 @@ var rules = map[string]rule{
 		reason: "a private Postgres knows nothing of Runnel",
 	},
 	"internal/process": {
-		may:    []string{root, "api", "jobs", "redact", "sandbox", "sandbox/compile", "sandbox/js", "sql", "internal/keyring", "internal/settings", prometheus, river, pgx, sync},
+		may:    []string{root, "api", "jobs", "redact", "sandbox", "sandbox/compile", "sandbox/js", "sql", "internal/keyring", "internal/settings", "internal/tracing", prometheus, river, pgx, sync},
 		reason: "puts the processes together, for the commands and for `runnel dev`",
 	},
 	"internal/doctor": {

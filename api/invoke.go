@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/tracing"
 	"github.com/runnelhq/runnel/sql"
 )
 
@@ -55,7 +56,12 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 
 	// Before any check, so that whoever is refused has an id to ask about, too: the
 	// access log has it beside the refusal's code. Nothing else knows of it then.
-	h.Set(headerInvocationID, sql.NewID())
+	id := sql.NewID()
+	h.Set(headerInvocationID, id)
+	span := s.cfg.Tracer.Call(traceparent(r.Header.Get("Traceparent")), r.Method, id)
+	if span.On() {
+		defer traced(span, w, r)
+	}
 	e, key, err := s.prepare(w, r)
 	if err != nil {
 		h.Set(headerRelayError, "true") // nothing has run yet
@@ -63,13 +69,14 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
+	e.Span = span.Traceparent()
 	p := parsePrefer(r.Header)
 	wait := s.cfg.WaitLimit
 	if p.Wait > 0 {
 		wait = min(wait, p.Wait)
 	}
 	e.Now = p.Wait < 0 && !p.Async // whoever named a wait takes 202 for an answer, and may queue
-	id, async := e.ID, p.Async || p.Wait == 0
+	async := p.Async || p.Wait == 0
 	var res sql.Response
 	switch {
 	case key != nil:
@@ -101,6 +108,21 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		}
 		out.write(w)
 	}
+}
+
+// traced ends the span of a call that has been answered.
+func traced(span tracing.Span, w http.ResponseWriter, r *http.Request) {
+	name, _, err := functionPath(r.URL.EscapedPath())
+	if err != nil {
+		name = "" // whatever it was
+	}
+	var status int
+	var code runnel.Code
+	if rec, ok := w.(*recorder); ok {
+		status, code = rec.status, rec.code
+	}
+	h := w.Header()
+	span.EndCall(name, h.Get(headerInvocationID), h.Get(headerRequestID), status, code)
 }
 
 // prepare reads the request down to what is enqueued, and the key that it has, if

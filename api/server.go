@@ -21,6 +21,7 @@ import (
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/keyring"
+	"github.com/runnelhq/runnel/internal/tracing"
 	"github.com/runnelhq/runnel/jobs"
 	"github.com/runnelhq/runnel/sql"
 )
@@ -49,12 +50,13 @@ type Config struct {
 	// KeySet finds the public key of a token, as the function of that name makes
 	// it. nil: none. With neither it nor JWTSecret no token is valid.
 	KeySet         func(context.Context) jwt.Keyfunc
-	JWTIssuer      string         // what iss has to be; "": anything
-	JWTAudience    string         // what aud has to contain; "": anything
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For says who failed to log in
-	Keys           *keyring.Ring  // seals functions' secrets; nil: none can be set
-	WaitLimit      time.Duration  // 0: DefaultWaitLimit
-	LogRetention   time.Duration  // how long schedules' ledgers are kept; 0: for ever
+	JWTIssuer      string          // what iss has to be; "": anything
+	JWTAudience    string          // what aud has to contain; "": anything
+	TrustedProxies []netip.Prefix  // whose X-Forwarded-For says who failed to log in
+	Keys           *keyring.Ring   // seals functions' secrets; nil: none can be set
+	WaitLimit      time.Duration   // 0: DefaultWaitLimit
+	LogRetention   time.Duration   // how long schedules' ledgers are kept; 0: for ever
+	Tracer         *tracing.Tracer // nil: no traces
 }
 
 // Deps are what a Server works with. All are needed and none is owned: the

@@ -1,16 +1,22 @@
 package jobs
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/riverqueue/river"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/internal/tracing"
 	"github.com/runnelhq/runnel/redact"
 	"github.com/runnelhq/runnel/sandbox"
 	"github.com/runnelhq/runnel/sql"
@@ -26,10 +32,12 @@ var errNotStarted = errors.New("the attempt has not started")
 // attempt runs one attempt of an invocation and says how to settle it. The only
 // error is errNotStarted.
 func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settlement, error) {
+	began := time.Now()
 	task, found, err := w.load(ctx, job)
 	if err != nil {
 		return nil, errNotStarted
 	}
+	span := w.cfg.Tracer.Attempt(task.Span, job.Args.ID, job.Args.Function, w.clock.here(job.ScheduledAt), began)
 	row := runnel.Invocation{
 		ID:           job.Args.ID,
 		FunctionID:   task.Function.ID,
@@ -46,6 +54,9 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settle
 		ReplayOf:     task.ReplayOf,
 		CreatedAt:    job.CreatedAt,
 	}
+	if row.Traceparent == "" {
+		row.Traceparent = span.Traceparent() // where to look for it
+	}
 	env, envErr := newEnvironment(w.cfg.Keys, task)
 	row.Environment = env.shown
 	var out sandbox.Outcome
@@ -59,17 +70,20 @@ func (w *Worker) attempt(ctx context.Context, job *river.Job[Args]) (*sql.Settle
 	case envErr != nil:
 		err = envErr
 	default:
-		out, err = w.run(ctx, task, env.values, &row, job)
+		out, err = w.run(ctx, task, env, &row, job, span)
 		if errors.Is(err, errNotStarted) {
+			span.EndNotStarted()
 			return nil, err
 		}
 	}
-	return w.outcome(job, task, row, out, err, env.hide), nil
+	s := w.outcome(job, task, row, out, err, env.hide)
+	span.EndAttempt(s.Row)
+	return s, nil
 }
 
 // run executes the module and fills in the row's figures. Loading and compiling
 // are part of the queue time, not of the run.
-func (w *Worker) run(ctx context.Context, task sql.Task, env map[string]string, row *runnel.Invocation, job *river.Job[Args]) (sandbox.Outcome, error) {
+func (w *Worker) run(ctx context.Context, task sql.Task, env environment, row *runnel.Invocation, job *river.Job[Args], span tracing.Span) (sandbox.Outcome, error) {
 	w.met.inFlight.Inc()
 	defer w.met.inFlight.Dec()
 	network := w.egress.Session(task.Function.AllowedHosts)
@@ -81,14 +95,20 @@ func (w *Worker) run(ctx context.Context, task sql.Task, env map[string]string, 
 		Revision: task.Revision,
 		Load:     func(ctx context.Context) ([]byte, error) { return w.db.Module(ctx, task.Function.WasmHash) },
 		Event:    attemptEvent(task, job.Attempt, job.MaxAttempts),
-		Env:      env,
+		Env:      env.values,
 		Timeout:  task.Function.Timeout,
 		Memory:   task.Function.MaxMemory,
 		Query: func(ctx context.Context, text string, params []byte) []byte {
-			return w.met.hostCall("db_query", guest.Query(ctx, text, params))
+			call := span.Query(text, env.hide)
+			response := guest.Query(ctx, text, params)
+			call.EndHost(w.met.hostCall("db_query", response), 0)
+			return response
 		},
 		Fetch: func(ctx context.Context, request []byte) []byte {
-			return w.met.hostCall("http_fetch", network.Fetch(ctx, request))
+			call := span.Fetch()
+			response := network.Fetch(ctx, request, continued(span, call, env.hide))
+			call.EndHost(w.met.hostCall("http_fetch", response), fetchedStatus(response))
+			return response
 		},
 		About: sandbox.About{
 			InvocationID: row.ID, Attempt: row.Attempt, MaxAttempts: job.MaxAttempts,
@@ -110,6 +130,31 @@ func (w *Worker) run(ctx context.Context, task sql.Task, env map[string]string, 
 	row.DurationMS = float64(out.Duration) / float64(time.Millisecond)
 	row.QueueMS = max(0, float64(started.Sub(job.ScheduledAt))/float64(time.Millisecond))
 	return out, err
+}
+
+// continued has an http_fetch pass the trace on. Whoever gets it is on allowed_hosts,
+// and learns two random numbers. A function that sends a traceparent of its own is
+// left alone. nil: no tracing.
+func continued(attempt, call tracing.Span, hide *redact.Redactor) func(string, *url.URL, http.Header) {
+	if attempt.Traceparent() == "" {
+		return nil
+	}
+	return func(method string, to *url.URL, h http.Header) {
+		call.Request(method, to, hide)
+		if h.Get("Traceparent") == "" {
+			h.Set("Traceparent", cmp.Or(call.Traceparent(), attempt.Traceparent()))
+		}
+	}
+}
+
+// fetchedStatus is the HTTP status at the head of a response to http_fetch; 0: none.
+func fetchedStatus(response []byte) int {
+	const head = `{"status":200,`
+	if len(response) < len(head) || !bytes.HasPrefix(response, []byte(head[:10])) || response[len(head)-1] != ',' {
+		return 0
+	}
+	status, _ := strconv.Atoi(string(response[10 : len(head)-1]))
+	return status
 }
 
 // outcome turns what happened into the settlement: what is kept is redacted

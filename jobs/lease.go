@@ -52,4 +52,7 @@ func (c *clock) set(database, asked, answered time.Time) {
 // at is a time of this machine by the database's clock.
 func (c *clock) at(here time.Time) time.Time { return here.Add(time.Duration(c.ahead.Load())) }
 
+// here is a time of the database's by this machine's clock.
+func (c *clock) here(at time.Time) time.Time { return at.Add(-time.Duration(c.ahead.Load())) }
+
 func (c *clock) now() time.Time { return c.at(time.Now()) }

@@ -169,9 +169,9 @@ func (m *Metrics) function(name string) string {
 // there is counted as "error", so that the label has no more values than these.
 var outcomes = []string{"PermissionDenied", "RlsUnavailable", "QueryError", "HostNotAllowed", "FetchError", "TooLarge", "Timeout", "Unavailable", "InvalidRequest"}
 
-// hostCall counts a call by the head of its response.
-func (m *Metrics) hostCall(call string, response []byte) []byte {
-	outcome := "ok"
+// hostCall counts a call by the head of its response, and answers how it went.
+func (m *Metrics) hostCall(call string, response []byte) (outcome string) {
+	outcome = "ok"
 	if rest, failed := bytes.CutPrefix(response, []byte(`{"error":`)); failed {
 		outcome = "error"
 		for _, code := range outcomes {
@@ -181,7 +181,7 @@ func (m *Metrics) hostCall(call string, response []byte) []byte {
 		}
 	}
 	m.hostCalls.WithLabelValues(call, outcome).Inc()
-	return response
+	return outcome
 }
 
 // settled counts an attempt whose row has committed.

@@ -16,6 +16,7 @@ import (
 	"github.com/runnelhq/runnel/internal/batch"
 	"github.com/runnelhq/runnel/internal/egress"
 	"github.com/runnelhq/runnel/internal/keyring"
+	"github.com/runnelhq/runnel/internal/tracing"
 	"github.com/runnelhq/runnel/sandbox"
 	"github.com/runnelhq/runnel/sql"
 )
@@ -34,10 +35,11 @@ const (
 // the lease under which jobs run, and River's client id.
 type WorkerConfig struct {
 	ID           string
-	Concurrency  int           // invocations at a time
-	LogRetention time.Duration // log partitions older than this are dropped; 0 keeps all
-	LogMaxSize   int64         // bytes of log, events and responses above which the oldest days are dropped; 0: any
-	Keys         *keyring.Ring // opens functions' secrets; nil: a function that has some fails
+	Concurrency  int             // invocations at a time
+	LogRetention time.Duration   // log partitions older than this are dropped; 0 keeps all
+	LogMaxSize   int64           // bytes of log, events and responses above which the oldest days are dropped; 0: any
+	Keys         *keyring.Ring   // opens functions' secrets; nil: a function that has some fails
+	Tracer       *tracing.Tracer // nil: no traces
 	Logger       *slog.Logger
 	Metrics      *Metrics
 }

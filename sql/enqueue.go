@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,11 +17,12 @@ type Enqueue struct {
 	Event       []byte // JSON, handed to the function byte for byte
 	Caller      runnel.Caller
 	RequestID   string
-	Traceparent string
-	Priority    int  // 1 (first) to 4; 0: the function's, else 1
-	MaxAttempts int  // 0: the function's, else the trigger's
-	Respond     bool // a waiter wants the raw result: Settle keeps it for Responses
-	Now         bool // the caller cannot wait for its turn: refused where the function is paused or at a limit
+	Traceparent string // of the request, kept for the log
+	Span        string // the traceparent of what the attempts' spans belong to; "": Traceparent
+	Priority    int    // 1 (first) to 4; 0: the function's, else 1
+	MaxAttempts int    // 0: the function's, else the trigger's
+	Respond     bool   // a waiter wants the raw result: Settle keeps it for Responses
+	Now         bool   // the caller cannot wait for its turn: refused where the function is paused or at a limit
 }
 
 // check finds what would make the database refuse the statement, and with it the
@@ -91,7 +93,7 @@ func enqueue(ctx context.Context, q rowQuerier, items []Enqueue) ([]error, error
 		users = append(users, clean(e.Caller.UserID))
 		claims = append(claims, c)
 		requests = append(requests, clean(e.RequestID))
-		traceparents = append(traceparents, clean(e.Traceparent))
+		traceparents = append(traceparents, clean(joinTrace(e.Traceparent, e.Span)))
 		priorities = append(priorities, int32(e.Priority))
 		attempts = append(attempts, int32(e.MaxAttempts))
 		respond = append(respond, e.Respond)
@@ -118,6 +120,26 @@ func enqueue(ctx context.Context, q rowQuerier, items []Enqueue) ([]error, error
 		errs[item] = e
 	}
 	return errs, nil
+}
+
+// joinTrace and splitTrace are how an event's row has both: the one that is for the
+// log first.
+func joinTrace(traceparent, span string) string {
+	switch {
+	case span == "" || span == traceparent:
+		return traceparent
+	case traceparent == "":
+		return span
+	}
+	return traceparent + "," + span
+}
+
+func splitTrace(stored string) (traceparent, span string) {
+	traceparent, span, ok := strings.Cut(stored, ",")
+	if !ok {
+		return traceparent, traceparent
+	}
+	return traceparent, span
 }
 
 // rowQuerier is a pool or a transaction.

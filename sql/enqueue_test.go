@@ -159,3 +159,31 @@ func TestLoadAndSettle_JobWrittenByHand(t *testing.T) {
 		t.Errorf("responses %v, %v", r, err)
 	}
 }
+
+// The request's traceparent is what the log has, however the attempt ends; a worker
+// gets what its spans belong to beside it.
+func TestTraceparents(t *testing.T) {
+	b := setup(t)
+	b.deploy("hello", runnel.Config{})
+	const request, span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-01"
+	for _, c := range []struct{ traceparent, span, logged, continued string }{
+		{request, span, request, span}, {request, "", request, request}, {"", span, span, span}, {"", "", "", ""},
+	} {
+		id := sql.NewID()
+		if errs, err := b.db.Enqueue(t.Context(), []sql.Enqueue{{ID: id, Function: "hello", Trigger: runnel.TriggerHTTP, Event: []byte(`{}`),
+			Caller: runnel.Caller{Role: runnel.RoleAnon}, Traceparent: c.traceparent, Span: c.span}}); err != nil || errs[0] != nil {
+			t.Fatal(errs, err)
+		}
+		ref := sql.Ref{ID: id, CreatedAt: get[time.Time](b, `SELECT created_at FROM runnel.river_job WHERE args->>'id' = $1`, id)}
+		tasks, err := b.db.Load(t.Context(), []sql.Ref{ref})
+		if got := tasks[id]; err != nil || got.Traceparent != c.logged || got.Span != c.continued {
+			t.Errorf("%+v: loaded %q and %q, %v", c, got.Traceparent, got.Span, err)
+		}
+		if _, err := b.db.Cancel(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if got := get[string](b, `SELECT coalesce(traceparent, '') FROM runnel.function_invocations WHERE id = $1`, id); got != c.logged {
+			t.Errorf("%+v: logged %q", c, got)
+		}
+	}
+}

@@ -25,7 +25,8 @@ type Task struct {
 	Trigger     runnel.Trigger
 	Caller      runnel.Caller
 	RequestID   string
-	Traceparent string
+	Traceparent string // for the log
+	Span        string // the traceparent of what the attempt's spans belong to
 	ReplayOf    string // the invocation that this one runs again
 	Respond     bool   // hand Settle the raw result
 }
@@ -58,6 +59,7 @@ func (db *DB) Load(ctx context.Context, refs []Ref) (map[string]Task, error) {
 			t.Caller.Claims = []byte(*claims)
 		}
 		t.Function, t.Revision = f.function(), deref(revision)
+		t.Traceparent, t.Span = splitTrace(t.Traceparent)
 		tasks[t.ID] = t
 		return struct{}{}, err
 	})

@@ -159,7 +159,7 @@ func fetchIn(t testing.TB, s *Session, request any) answer {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	out := s.Fetch(ctx, b)
+	out := s.Fetch(ctx, b, nil)
 	a := answer{raw: string(out)}
 	if err := json.Unmarshal(out, &a); err != nil {
 		t.Fatalf("%s: %v", out, err)

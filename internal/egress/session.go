@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,15 +59,18 @@ func (s *Session) Close() {
 // Fetch performs http_fetch: a request in JSON to a response in JSON, as the
 // contract has them (section 6). What fails is a response too: HostNotAllowed,
 // FetchError or TooLarge. It returns when ctx ends.
-func (s *Session) Fetch(ctx context.Context, request []byte) []byte {
-	out, err := s.fetch(ctx, request)
+//
+// sending, unless nil, is called with a request that will be sent, before it is, and
+// may set headers. They go no further than to the first origin.
+func (s *Session) Fetch(ctx context.Context, request []byte, sending func(method string, to *url.URL, h http.Header)) []byte {
+	out, err := s.fetch(ctx, request, sending)
 	if err != nil {
 		return explain("", err).response()
 	}
 	return out
 }
 
-func (s *Session) fetch(ctx context.Context, b []byte) ([]byte, error) {
+func (s *Session) fetch(ctx context.Context, b []byte, sending func(string, *url.URL, http.Header)) ([]byte, error) {
 	r, err := decode(b)
 	if err != nil {
 		return nil, err
@@ -82,6 +86,9 @@ func (s *Session) fetch(ctx context.Context, b []byte) ([]byte, error) {
 	s.once.Do(func() { s.transport = s.client.newTransport() })
 	if s.transport == nil {
 		return nil, context.Canceled // closed
+	}
+	if sending != nil {
+		sending(r.Method, to.URL, r.header)
 	}
 	for hops := 0; ; hops++ {
 		out, next, err := s.exchange(ctx, r, to)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -257,6 +258,39 @@ func TestCredentialsStayWithTheirOrigin(t *testing.T) {
 	}
 }
 
+// What whoever calls Fetch adds goes to the first origin only, and not where nothing
+// is sent.
+func TestHeadersThatAreAddedStayWithTheirOrigin(t *testing.T) {
+	t.Parallel()
+	g := newGate(map[string][]string{"a.example": {"127.0.0.1"}, "b.example": {"127.0.0.1"}})
+	got := map[string]string{}
+	port := g.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got[r.Host+r.URL.Path] = r.Header.Get("Traceparent")
+		if r.URL.Path != "/end" {
+			w.Header().Set("Location", strings.Replace("http://"+r.Host, "a.example", "b.example", 1)+"/end")
+			w.WriteHeader(307)
+		}
+	}))
+	s := g.Session([]string{"a.example", "b.example"})
+	defer s.Close()
+	for host, asked := range map[string]int{"a.example": 1, "c.example": 0} {
+		n := 0
+		s.Fetch(t.Context(), []byte(`{"url":"http://`+host+":"+port+`/begin"}`), func(method string, to *url.URL, h http.Header) {
+			n++
+			if method != "GET" || to.Hostname() != host {
+				t.Errorf("%s %s", method, to)
+			}
+			h.Set("Traceparent", "trace")
+		})
+		if n != asked {
+			t.Errorf("%s: asked %d times", host, n)
+		}
+	}
+	if len(got) != 2 || got["a.example:"+port+"/begin"] != "trace" || got["b.example:"+port+"/end"] != "" {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestFUNC_S3_ProxiesOfTheEnvironmentAreNotUsed(t *testing.T) {
 	g := newGate(map[string][]string{"a.example": {"127.0.0.1"}})
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
@@ -381,7 +415,7 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 		s := g.Session([]string{"a.example"})
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		start := time.Now()
-		out := s.Fetch(ctx, []byte(`{"url":"http://a.example:`+port+path+`"}`))
+		out := s.Fetch(ctx, []byte(`{"url":"http://a.example:`+port+path+`"}`), nil)
 		cancel()
 		s.Close()
 		if !bytes.Contains(out, []byte(codeFetchError)) || time.Since(start) > 5*time.Second {

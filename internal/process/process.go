@@ -145,8 +145,10 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
 	}
+	tracer, flush := p.trace(ctx, "runnel-web")
+	defer flush()
 	cfg := api.Config{
-		AdminToken: p.settings.AdminToken, Keys: keys,
+		AdminToken: p.settings.AdminToken, Keys: keys, Tracer: tracer,
 		JWTSecret: []byte(p.settings.JWTSecret), JWTIssuer: p.settings.JWTIssuer, JWTAudience: p.settings.JWTAudience,
 		WaitLimit: p.settings.WaitLimit, LogRetention: p.settings.LogRetention,
 	}
@@ -208,10 +210,12 @@ func (p *Process) Work(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
+	tracer, flush := p.trace(ctx, "runnel-worker")
+	defer flush()
 	id := workerID()
 	worker, err := jobs.NewWorker(db, rt, jobs.WorkerConfig{
 		ID: id, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention, LogMaxSize: int64(p.settings.LogMaxSize), Keys: keys,
-		Logger: p.log, Metrics: p.metrics,
+		Tracer: tracer, Logger: p.log, Metrics: p.metrics,
 	})
 	if err != nil {
 		return err

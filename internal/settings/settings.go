@@ -10,7 +10,9 @@
 // default it is runnel/modules in the user's cache directory; when that cannot be
 // used, a temporary one that goes with the process.
 //
-// OTEL_EXPORTER_OTLP_ENDPOINT, which platforms set for everyone, has no effect yet.
+// OTEL_EXPORTER_OTLP_ENDPOINT turns traces on (package tracing); they are exported by
+// HTTP. The other standard OTEL_ variables are OpenTelemetry's own: of them only those
+// are here that say whether and where to.
 package settings
 
 import (
@@ -54,10 +56,15 @@ type Settings struct {
 	Workers      int           `env:"RUNNEL_WORKERS"` // concurrent invocations per worker process
 	WaitLimit    time.Duration `env:"RUNNEL_WAIT_LIMIT" envDefault:"60s"`
 	LogRetention time.Duration `env:"RUNNEL_LOG_RETENTION" envDefault:"720h"`
-	LogMaxSize   Size          `env:"RUNNEL_LOG_MAX_SIZE"`         // such as 20GB; the log's oldest days are dropped above it; 0: any size
-	SlotSecret   string        `env:"RUNNEL_SLOT_SECRET"`          // what the passwords of functions' logins are made from
-	Slots        int           `env:"RUNNEL_SLOTS" envDefault:"8"` // connections of each level for functions' SQL, for each worker process
-	CacheDir     string        `env:"RUNNEL_CACHE_DIR"`            // compiled modules; "": in the user's cache directory
+	LogMaxSize   Size          `env:"RUNNEL_LOG_MAX_SIZE"`                // such as 20GB; the log's oldest days are dropped above it; 0: any size
+	SlotSecret   string        `env:"RUNNEL_SLOT_SECRET"`                 // what the passwords of functions' logins are made from
+	Slots        int           `env:"RUNNEL_SLOTS" envDefault:"8"`        // connections of each level for functions' SQL, for each worker process
+	CacheDir     string        `env:"RUNNEL_CACHE_DIR"`                   // compiled modules; "": in the user's cache directory
+	OTLPEndpoint string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`        // such as http://localhost:4318; "": no traces
+	OTLPTraces   string        `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"` // all of the address, for traces only
+	OTLPProtocol string        `env:"OTEL_EXPORTER_OTLP_PROTOCOL"`
+	OTELExporter string        `env:"OTEL_TRACES_EXPORTER"` // otlp (default) or none
+	OTELDisabled string        `env:"OTEL_SDK_DISABLED"`    // true: no traces
 	LogLevel     slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat    string        `env:"LOG_FORMAT" envDefault:"text"` // "text" or "json"
 }
@@ -188,6 +195,11 @@ func (s Settings) check(unparsed env.AggregateError, report func(string, ...any)
 			report("RUNNEL_SECRET_KEYS: %v", err)
 		}
 	}
+	for key, value := range map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": s.OTLPEndpoint, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": s.OTLPTraces} {
+		if u, err := url.Parse(value); value != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			report("%s is not an address such as http://localhost:4318: correct it, or unset it for no traces", key)
+		}
+	}
 	within("Port", "PORT", s.Port > 0 && s.Port < 1<<16, "1 to 65535")
 	within("MetricsPort", "METRICS_PORT", s.MetricsPort >= 0 && s.MetricsPort < 1<<16, "1 to 65535")
 	if s.MetricsPort != 0 && s.MetricsPort == s.Port {
@@ -204,6 +216,19 @@ func (s Settings) check(unparsed env.AggregateError, report func(string, ...any)
 	if s.LogFormat != "text" && s.LogFormat != "json" {
 		report("LOG_FORMAT is %.40q: use text or json", s.LogFormat)
 	}
+}
+
+// Traces is the address that traces are posted to; "": there are to be none.
+func (s Settings) Traces() string {
+	switch {
+	case strings.EqualFold(s.OTELDisabled, "true") || s.OTELExporter == "none":
+		return ""
+	case s.OTLPTraces != "":
+		return s.OTLPTraces
+	case s.OTLPEndpoint == "":
+		return ""
+	}
+	return strings.TrimRight(s.OTLPEndpoint, "/") + "/v1/traces"
 }
 
 // Proxies are the TrustedProxies.
@@ -287,6 +312,7 @@ func (s Settings) LogValue() slog.Value {
 		slog.Bool("jwks_url_set", s.JWKSURL != ""),
 		slog.Bool("secret_keys_set", s.SecretKeys != ""),
 		slog.Bool("slot_secret_set", s.SlotSecret != ""),
+		slog.Bool("traces", s.Traces() != ""),
 		slog.Int("slots", s.Slots),
 		slog.Int("port", s.Port),
 		slog.Int("metrics_port", s.MetricsPort),

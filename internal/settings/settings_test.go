@@ -53,6 +53,32 @@ func TestEverySettingIsRead(t *testing.T) {
 	}
 }
 
+func TestWhereTracesGo(t *testing.T) {
+	t.Parallel()
+	for environ, want := range map[string]string{
+		"": "",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318":                                                        "http://localhost:4318/v1/traces",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=https://in.example/otlp/":                                                     "https://in.example/otlp/v1/traces",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://a:4318 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://b:4318/x":             "http://b:4318/x",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://a:4318 OTEL_TRACES_EXPORTER=none":                                      "",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://a:4318 OTEL_SDK_DISABLED=True":                                         "",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://a:4318 OTEL_SDK_DISABLED=no OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf": "http://a:4318/v1/traces",
+	} {
+		if s, err := Load(strings.Fields(environ)); err != nil || s.Traces() != want {
+			t.Errorf("%s: %q, %v, want %q", environ, s.Traces(), err, want)
+		}
+	}
+	for _, wrong := range []string{"localhost:4318", "ftp://a", "http://", "::", "/v1/traces"} {
+		if _, err := Load([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + wrong}); err == nil || !strings.Contains(err.Error(), "http://localhost:4318") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+	s, err := Load([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=https://in.example/sk-live-4242424242"})
+	if err != nil || strings.Contains(s.String(), "4242424242") || !strings.Contains(s.String(), "traces=true") {
+		t.Errorf("%s, %v", s, err)
+	}
+}
+
 func TestSecretsFromFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -73,7 +73,7 @@ BEGIN
          f.version, v.wasm_hash, coalesce(e.trigger, j.tags[2], ''), status, j.id, e.user_id, coalesce(e.role, 'anon'),
          CASE WHEN ran THEN coalesce(1000 * date_part('epoch', clock_timestamp() - j.attempted_at), 0) ELSE 0 END,
          CASE WHEN ran THEN greatest(0, 1000 * date_part('epoch', j.attempted_at - OLD.scheduled_at)) ELSE 0 END,
-         code, message, e.request_id, e.traceparent, CASE WHEN ran THEN j.attempted_at END, clock_timestamp(), e.replay_of
+         code, message, e.request_id, split_part(e.traceparent, ',', 1), CASE WHEN ran THEN j.attempted_at END, clock_timestamp(), e.replay_of
   FROM (SELECT) AS one
   LEFT JOIN runnel.invocation_events e ON e.id = invocation AND e.created_at = j.created_at
   LEFT JOIN runnel.functions f ON f.id = e.function_id
