@@ -109,7 +109,7 @@ func TestPackagesDoInAFunctionWhatTheyDoInNode(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(serve))
 	t.Cleanup(server.Close)
 	files, err := filepath.Glob("work/*.js")
-	if err != nil || len(files) < 28 {
+	if err != nil || len(files) < 29 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {

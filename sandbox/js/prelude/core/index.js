@@ -17,6 +17,8 @@ const words = {
   events: /\b(Event|EventTarget|CustomEvent|AbortController|AbortSignal|fetch)\b/,
   encoding: /\b(TextEncoder|TextDecoder)\b/,
   url: /\b(URL|URLSearchParams|Request)\b/,
+  urlpattern: /\bURLPattern\b/,
+  messages: /\bMessage(Channel|Event|Port)\b/,
   blob: /\b(Blob|File|FormData|formData)\b/,
   fetch: /\b(fetch|Headers|Request|Response|Deno\.serve)\b/,
   streams: /\b(\w+Stream|getReader|pipeTo|pipeThrough)\b/,
@@ -41,6 +43,8 @@ export function install(host, bundle, sources, globals) {
   parts.lazy("events", ["Event", "EventTarget", "CustomEvent", "ErrorEvent", "AbortController", "AbortSignal", "WebSocket"]);
   parts.lazy("encoding", ["TextEncoder", "TextDecoder"]);
   parts.lazy("url", ["URL", "URLSearchParams"]);
+  parts.lazy("urlpattern", ["URLPattern"]);
+  parts.lazy("messages", ["MessageChannel", "MessageEvent", "MessagePort"]);
   parts.lazy("blob", ["Blob", "File", "FormData"]);
   parts.lazy("fetch", ["Headers", "Request", "Response", "fetch"]);
   parts.lazy("streams", [

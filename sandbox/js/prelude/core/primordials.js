@@ -21,7 +21,7 @@ export const { parse, stringify } = JSON;
 export const { isSafeInteger } = Number;
 export const { floor, min, max, trunc, abs, sqrt, round } = Math;
 export const now = Date.now;
-export const fromCharCode = String.fromCharCode;
+export const { fromCharCode, fromCodePoint } = String;
 export const isView = ArrayBuffer.isView;
 
 // A template literal calls concat, in this engine.

@@ -147,8 +147,9 @@ class EventTarget {
 const fire = EventTarget.prototype.dispatchEvent;
 tag(EventTarget, "EventTarget");
 
-// attribute defines on<type>, which is a listener that can be replaced.
-function attribute(Class, type) {
+// attribute defines on<type>, which is a listener that can be replaced. set is called
+// with an object that gets one.
+function attribute(Class, type, set) {
   const handlers = new WeakMap();
   const add = EventTarget.prototype.addEventListener;
   defineProperty(Class.prototype, "on" + type, {
@@ -164,6 +165,7 @@ function attribute(Class, type) {
         apply(add, this, [type, (event) => (typeof h.callback === "function" ? apply(h.callback, this, [event]) : undefined)]);
       }
       h.callback = typeof callback === "function" || typeof callback === "object" ? callback : null;
+      set?.(this);
     },
   });
 }
@@ -252,4 +254,4 @@ class WebSocket extends EventTarget {
 tag(WebSocket, "WebSocket");
 constants(WebSocket, ["CONNECTING", "OPEN", "CLOSING", "CLOSED"]);
 
-export { isAborted, newSignal, signalAbort, reasonOf, WebSocket, Event, CustomEvent, ErrorEvent, EventTarget, AbortSignal, AbortController, onAbort, offAbort, isSignal };
+export { attribute, isAborted, newSignal, signalAbort, reasonOf, WebSocket, Event, CustomEvent, ErrorEvent, EventTarget, AbortSignal, AbortController, onAbort, offAbort, isSignal };

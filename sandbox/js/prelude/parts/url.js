@@ -12,8 +12,11 @@ const HREF = 0, PROTOCOL = 1, USERNAME = 2, PASSWORD = 3, HOST = 4, HOSTNAME = 5
 
 const ask_parse = (url, base) => strSplit(ask("url_parse", usv(url), base === undefined ? "" : usv(base), base === undefined ? "" : "base"), "\n");
 
+export let isURL;
+
 class URL {
   #f; #params;
+  static { isURL = (v) => typeof v === "object" && v !== null && #f in v; }
   constructor(url, base) {
     if (arguments.length === 0) throw new TypeError("URL takes a URL");
     this.#f = ask_parse(url, base);
