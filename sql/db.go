@@ -2,6 +2,7 @@ package sql
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -63,7 +64,7 @@ type Keys interface {
 // Open connects to a database that Migrate has been run on. It fails with
 // CodeUnavailable when the database cannot be reached now.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
-	pool, pooled, err := connect(ctx, url, o, hurry(statementLimit))
+	pool, pooled, err := connect(ctx, url, o, statementLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,9 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 }
 
 // connect makes a pool, and tells whether its connections lead through a pooler.
-func connect(ctx context.Context, url string, o Options, more ...func(*pgxpool.Config)) (pool *pgxpool.Pool, pooled bool, err error) {
+//
+// limit is how long a statement may take whose caller set none; 0: for ever.
+func connect(ctx context.Context, url string, o Options, limit time.Duration) (pool *pgxpool.Pool, pooled bool, err error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// The cause would quote the url, and with it the password.
@@ -88,8 +91,8 @@ func connect(ctx context.Context, url string, o Options, more ...func(*pgxpool.C
 	if o.ApplicationName != "" {
 		config.ConnConfig.RuntimeParams["application_name"] = o.ApplicationName
 	}
-	for _, set := range more {
-		set(config)
+	if limit > 0 {
+		hurry(config, limit)
 	}
 	if pooled, err = throughPooler(ctx, config.ConnConfig); err != nil {
 		return nil, false, fault("connect", err)
@@ -98,11 +101,15 @@ func connect(ctx context.Context, url string, o Options, more ...func(*pgxpool.C
 	case pooled && !strings.Contains(url, "default_query_exec_mode"):
 		// Statements have no name, so the next one may come to another session.
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-	case !pooled && !o.CustomPlans:
-		// Not a startup parameter: PgBouncer refuses those it does not know. Behind a
-		// pooler it would be set for others, too.
+	case !pooled:
+		// Not startup parameters: PgBouncer refuses those it does not know. Behind a
+		// pooler they would be set for others, too.
+		set := fmt.Sprintf("SET lock_timeout = %d;", time.Duration(float64(limit)*lockLimit).Milliseconds())
+		if !o.CustomPlans {
+			set += "SET plan_cache_mode = force_generic_plan"
+		}
 		config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-			_, err := c.Exec(ctx, `SET plan_cache_mode = force_generic_plan`)
+			_, err := c.Exec(ctx, set, pgx.QueryExecModeSimpleProtocol)
 			return err
 		}
 	}

@@ -13,7 +13,7 @@ func MigrateTo(ctx context.Context, url string, files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	pool, _, err := connect(ctx, url, Options{MaxConns: 3})
+	pool, _, err := connect(ctx, url, Options{MaxConns: 3}, 0)
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ var SchemaFiles fs.FS = schemaFiles
 
 // OpenHurried is Open with another limit of statements, and of silence.
 func OpenHurried(ctx context.Context, url string, limit time.Duration) (*DB, error) {
-	pool, _, err := connect(ctx, url, Options{MaxConns: 2}, hurry(limit))
+	pool, _, err := connect(ctx, url, Options{MaxConns: 2}, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	pool, _, err := connect(ctx, url, Options{MaxConns: 3, ApplicationName: "runnel migrate"})
+	pool, _, err := connect(ctx, url, Options{MaxConns: 3, ApplicationName: "runnel migrate"}, 0)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/runnelhq/runnel"
 )
 
@@ -110,9 +112,11 @@ func (db *DB) Settle(ctx context.Context, batch []Settlement) (settled []bool, e
 		respond[i], responses[i], replays[i], unlogged[i] = s.Respond, s.Response, text(r.ReplayOf), s.Unlogged
 	}
 	var places []int64
-	err = db.pool.QueryRow(ctx, settleSQL, jobs, attempts, states, retries, ids, functions, names, versions, hashes,
-		triggers, statuses, users, roles, durations, queues, memory, fuel, codes, messages, environments, logs, results,
-		requests, traceparents, started, finished, respond, responses, replays, unlogged).Scan(&places, nil)
+	err = db.spare(ctx, func(c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, settleSQL, jobs, attempts, states, retries, ids, functions, names, versions, hashes,
+			triggers, statuses, users, roles, durations, queues, memory, fuel, codes, messages, environments, logs, results,
+			requests, traceparents, started, finished, respond, responses, replays, unlogged).Scan(&places, nil)
+	})
 	if err != nil {
 		return nil, fault("settle", err)
 	}

@@ -36,18 +36,24 @@ const (
 //
 // The standby is out of reach for a while before. A COMMIT that waits for it is
 // nobody's to see yet. One whose wait is cancelled, by a client's limit, is there for
-// all to see on the primary, and gone after the failover: a caller may have had its
-// result from it. Its own client heard no more than that it is in doubt, and so the
-// worker settles again, on the standby. What a function wrote into faults.ran is as
-// gone as the rest: the audit sees what is true of the server that is left.
-func failoverRow() row {
+// all to see on the primary, and gone after the failover. So a settlement is not
+// cancelled: its caller hears of it when the standby has it, or not at all. What else
+// is cancelled so (a fetch, a heartbeat) nobody outside has heard of. The workers may
+// die in the same failover: what ended on them is `lost` on the standby, and no caller
+// had a result of it. What a function wrote into faults.ran is as gone as the rest: the
+// audit sees what is true of the server that is left.
+func failoverRow(killed bool) row {
+	name, also := "", ""
+	if killed {
+		name, also = ", the workers killed with the primary", "; no caller has a result whose attempt is `lost`"
+	}
 	return row{
-		name: "replication failover: the synchronous standby hears nothing for twenty seconds, the primary is stopped at once, the standby promoted",
+		name: "replication failover: the synchronous standby hears nothing for twenty seconds, the primary is stopped at once, the standby promoted" + name,
 		promised: "what a COMMIT confirmed is on the standby (`synchronous_standby_names = '*'`; asynchronously Postgres itself may lose the last commits, which no client can prevent); " +
-			"every caller gets its result, or 503 or 504 with the invocation's id, or 503 that says that nothing ran",
+			"every caller gets its result, or 503 or 504 with the invocation's id, or 503 that says that nothing ran" + also,
 		prepare: behindProxy,
 		arm:     followPrimary,
-		fault:   failOver,
+		fault:   func(ctx context.Context, b *bed) error { return failOver(ctx, b, killed) },
 		after:   everyCallerHeard,
 	}
 }
@@ -169,7 +175,7 @@ func (s *standby) run(ctx context.Context, env []string, program string, args ..
 }
 
 // failOver stops the primary, promotes the standby and points the proxy at it.
-func failOver(ctx context.Context, b *bed) error {
+func failOver(ctx context.Context, b *bed, killed bool) error {
 	s := b.standby
 	if s.between.blackhole(1) == 0 {
 		return errors.New("nothing goes from the primary to the standby")
@@ -184,6 +190,11 @@ func failOver(ctx context.Context, b *bed) error {
 	begun := time.Now()
 	if err := b.stopPostgres(); err != nil {
 		return err
+	}
+	if killed {
+		for _, w := range b.workers {
+			w.signal(syscall.SIGKILL)
+		}
 	}
 	said, err := os.ReadFile(filepath.Join(b.dir, "postgres", "log"))
 	if err != nil {
@@ -207,6 +218,13 @@ func failOver(ctx context.Context, b *bed) error {
 	b.later(b.pool.Close)
 	b.proxy.point(net.JoinHostPort(u.Hostname(), u.Port()))
 	b.note("no primary for %s; when it was stopped, %d commits waited for the standby, which never heard of them; %d had given up waiting", time.Since(begun).Round(100*time.Millisecond), waiting, cancelled)
+	if killed {
+		for i := range b.workers {
+			if err := b.replaceWorker(ctx, i, syscall.SIGKILL); err != nil {
+				return err
+			}
+		}
+	}
 	following, err := ask[bool](ctx, b, `SELECT pg_is_in_recovery()`)
 	if err == nil && following {
 		err = errors.New("the standby was not promoted")

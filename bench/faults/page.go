@@ -82,9 +82,7 @@ func writePage(file string, seen []outcome) error {
 			fmt.Fprintf(&b, "\n```\n%s```\n", d)
 		}
 	}
-	b.WriteString("\nChanges of clocks (daylight saving) need a clock of their own and are seen in `TestFUNC_T2_ChangeOfClocks`.\n" +
-		"\nNot kept: when the standby hears nothing for longer than a statement's limit and the workers die in the same failover, " +
-		"a caller may have had a result whose attempt is `lost` on the standby (docs/RATIONALE.md).\n")
+	b.WriteString("\nChanges of clocks (daylight saving) need a clock of their own and are seen in `TestFUNC_T2_ChangeOfClocks`.\n")
 	return os.WriteFile(file, []byte(b.String()), 0o644)
 }
 

@@ -82,7 +82,8 @@ func rows() []row {
 			promised: "nobody is taken for dead because the server was: attempts that ran meanwhile are settled as what they were",
 			fault:    restartPostgres(20 * time.Second),
 		},
-		failoverRow(),
+		failoverRow(false),
+		failoverRow(true),
 		{
 			name:     "backends terminated at random for ten seconds",
 			promised: "statements are repeated where that is safe; nothing is stranded",
