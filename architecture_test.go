@@ -28,7 +28,7 @@ const (
 	river      = "github.com/riverqueue/river"
 	riverui    = "riverqueue.com/riverui"
 	wazero     = "github.com/tetratelabs/wazero"
-	prometheus = "github.com/prometheus/client_golang"
+	prometheus = "github.com/prometheus"
 	jwt        = "github.com/golang-jwt/jwt/v5"
 	keyfunc    = "github.com/MicahParks/keyfunc/v3"
 	ssrf       = "code.dny.dev/ssrf"

@@ -214,7 +214,8 @@ func (s *Server) named(next http.HandlerFunc) http.Handler {
 // MetricsHandler answers with the metrics and asks for no token: it is for a
 // port of its own, METRICS_PORT.
 func (s *Server) MetricsHandler() http.Handler {
-	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
+	// Workers of two releases may differ in what they say of a series: show the rest.
+	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
 
 // httpServer has a limit for everything that a slow or endless client can do.

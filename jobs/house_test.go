@@ -28,6 +28,7 @@ type house struct {
 	db      *sql.DB
 	invoker *jobs.Invoker
 	deploy  *jobs.Deployer
+	relay   bool // of its workers
 }
 
 func newHouse(t *testing.T) *house {
@@ -70,7 +71,7 @@ func (h *house) worker(id string, concurrency int) *jobs.Worker {
 		h.t.Fatal(err)
 	}
 	w, err := jobs.NewWorker(h.open(), rt, jobs.WorkerConfig{
-		ID: id, Concurrency: concurrency, Logger: quiet(h.t), Metrics: jobs.NewMetrics(prometheus.NewRegistry()),
+		ID: id, Concurrency: concurrency, Relay: h.relay, Logger: quiet(h.t), Metrics: jobs.NewMetrics(prometheus.NewRegistry()),
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runnelhq/runnel"
+	"github.com/runnelhq/runnel/sql"
 )
 
 // Metrics are the figures of one process. NewMetrics registers them; every
@@ -34,6 +35,8 @@ type Metrics struct {
 	reduced           prometheus.Counter
 	logBytes          prometheus.Gauge
 	partitionsDropped *prometheus.CounterVec
+
+	own *prometheus.Registry // what a worker relays: the figures of its work
 
 	mu        sync.Mutex
 	functions map[string]bool // guarded by mu; names that have series
@@ -134,9 +137,21 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "1 while this process has no working LISTEN connection and waiters poll instead.",
 		}),
 	}
-	reg.MustRegister(m.invocations, m.duration, m.queue, m.memory, m.inFlight, m.cacheHits, m.cacheMisses,
-		m.evictions, m.compile, m.settleBatch, m.scheduleLag, m.ticks, m.waiters, m.listenerDown, m.hostCalls,
-		m.unsettled, m.settleErrors, m.reduced, m.logBytes, m.partitionsDropped)
+	work := []prometheus.Collector{m.invocations, m.duration, m.queue, m.memory, m.inFlight, m.cacheHits, m.cacheMisses,
+		m.evictions, m.compile, m.settleBatch, m.scheduleLag, m.ticks, m.hostCalls,
+		m.unsettled, m.settleErrors, m.reduced, m.partitionsDropped}
+	reg.MustRegister(work...)
+	reg.MustRegister(m.waiters, m.listenerDown, m.logBytes)
+	m.own = prometheus.NewRegistry()
+	m.own.MustRegister(work...)
+	// Series of which all values are known are there from the start, at 0, so that a
+	// first event is an increase.
+	for _, outcome := range []string{sql.TickFired, sql.TickCaughtUp, sql.TickSkipped} {
+		m.ticks.WithLabelValues(outcome)
+	}
+	for _, call := range []string{"db_query", "http_fetch"} {
+		m.hostCalls.WithLabelValues(call, "ok")
+	}
 	return m
 }
 

@@ -42,6 +42,7 @@ type WorkerConfig struct {
 	Tracer       *tracing.Tracer // nil: no traces
 	Logger       *slog.Logger
 	Metrics      *Metrics
+	Relay        bool // nobody can scrape this process: web shows its metrics
 }
 
 // Worker takes invocations from River, runs them and settles them. It also
@@ -138,6 +139,9 @@ func (w *Worker) Start(ctx context.Context) error {
 	}
 	w.started = true
 	w.upkeep.Go(w.beat)
+	if w.cfg.Relay {
+		w.upkeep.Go(w.relayMetrics)
+	}
 	w.upkeep.Go(w.keepPartitions)
 	w.upkeep.Go(w.keepCounts)
 	w.upkeep.Go(w.control)

@@ -43,6 +43,29 @@ func (db *DB) Retire(ctx context.Context, worker string) error {
 	return fault("retire", err)
 }
 
+// Relayed is what a worker last wrote of its metrics.
+type Relayed struct {
+	Worker  string
+	Metrics []byte
+}
+
+// RelayMetrics stores what a worker's metrics are, for RelayedMetrics. A worker that
+// has retired, or was swept away, stores nothing.
+func (db *DB) RelayMetrics(ctx context.Context, worker string, metrics []byte) error {
+	_, err := db.pool.Exec(ctx, `UPDATE runnel.workers SET metrics = $2 WHERE id = $1`, worker, metrics)
+	return fault("relay metrics", err)
+}
+
+// RelayedMetrics are those of the workers that were heard of within a time, but one.
+func (db *DB) RelayedMetrics(ctx context.Context, within time.Duration, except string) ([]Relayed, error) {
+	rows, err := db.pool.Query(ctx, `SELECT id, metrics FROM runnel.workers WHERE metrics IS NOT NULL AND seen_at >= now() - $1::interval AND id <> $2 ORDER BY id`, within, except)
+	if err != nil {
+		return nil, fault("read relayed metrics", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Relayed])
+	return list, fault("read relayed metrics", err)
+}
+
 // LiveWorkers counts the workers that were heard of within a time.
 func (db *DB) LiveWorkers(ctx context.Context, within time.Duration) (n int, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM runnel.workers WHERE seen_at >= now() - $1::interval`, within).Scan(&n)

@@ -13,11 +13,13 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/api"
@@ -47,15 +49,17 @@ type Process struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	metrics  *jobs.Metrics
-	patience time.Duration // startPatience, less in tests
-	compiler []string      // starts a child that compiles; nil: modules are compiled in this process
+	worker   string                     // this process's id as a worker
+	relay    atomic.Pointer[jobs.Relay] // of workers that cannot be scraped; nil: this is not web
+	patience time.Duration              // startPatience, less in tests
+	compiler []string                   // starts a child that compiles; nil: modules are compiled in this process
 }
 
 // New returns a Process with its own metrics registry.
 func New(s settings.Settings, log *slog.Logger) *Process {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return &Process{settings: s, log: log, registry: reg, metrics: jobs.NewMetrics(reg), patience: startPatience}
+	return &Process{settings: s, log: log, registry: reg, metrics: jobs.NewMetrics(reg), worker: workerID(), patience: startPatience}
 }
 
 // CompileInChildren has modules compiled in children of this process, which are
@@ -161,7 +165,8 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 		}
 	}
 	server, err := api.NewServer(cfg, api.Deps{
-		DB: db, Invoker: invoker, Deployer: deployer, River: river, Registry: p.registry, Logger: p.log,
+		DB: db, Invoker: invoker, Deployer: deployer, River: river, Logger: p.log,
+		Registry: prometheus.GathererFunc(p.gather),
 	})
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
@@ -175,6 +180,7 @@ func (p *Process) Web(ctx context.Context, l net.Listener) error {
 	if p.settings.JWTSecret == "" && p.settings.JWKSURL == "" {
 		p.log.Warn("neither RUNNEL_JWT_SECRET nor RUNNEL_JWKS_URL is set: only functions with verify_jwt false can be called")
 	}
+	p.relay.Store(jobs.NewRelay(db, p.worker, p.log))
 	invoker.Start(ctx)
 	defer invoker.Stop()
 	p.log.Info("web started", "address", l.Addr().String(), "settings", p.settings)
@@ -212,9 +218,8 @@ func (p *Process) Work(ctx context.Context) error {
 	}
 	tracer, flush := p.trace(ctx, "runnel-worker")
 	defer flush()
-	id := workerID()
 	worker, err := jobs.NewWorker(db, rt, jobs.WorkerConfig{
-		ID: id, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention, LogMaxSize: int64(p.settings.LogMaxSize), Keys: keys,
+		ID: p.worker, Relay: p.settings.MetricsPort == 0, Concurrency: p.settings.Workers, LogRetention: p.settings.LogRetention, LogMaxSize: int64(p.settings.LogMaxSize), Keys: keys,
 		Tracer: tracer, Logger: p.log, Metrics: p.metrics,
 	})
 	if err != nil {
@@ -226,7 +231,7 @@ func (p *Process) Work(ctx context.Context) error {
 		}
 		return err
 	}
-	p.log.Info("worker started", "id", id, "settings", p.settings)
+	p.log.Info("worker started", "id", p.worker, "settings", p.settings)
 	for level, err := range db.CheckSlots(ctx) {
 		if err != nil {
 			p.log.Warn("functions' SQL is refused for a role", "role", level, "error", err)
@@ -251,7 +256,7 @@ func (p *Process) Metrics(ctx context.Context) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.GathererFunc(p.gather), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	srv := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
@@ -260,6 +265,15 @@ func (p *Process) Metrics(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// gather collects this process's metrics and, in web, those that workers relay.
+func (p *Process) gather() ([]*dto.MetricFamily, error) {
+	from := prometheus.Gatherers{p.registry}
+	if relay := p.relay.Load(); relay != nil {
+		from = append(from, relay)
+	}
+	return from.Gather()
 }
 
 // keys is the ring of RUNNEL_SECRET_KEYS; nil when there are none.

@@ -42,7 +42,7 @@ type Size int64
 type Settings struct {
 	DatabaseURL string `env:"DATABASE_URL"`
 	Port        int    `env:"PORT" envDefault:"8080"`
-	MetricsPort int    `env:"METRICS_PORT"` // 0: metrics are only on Port, behind the admin token
+	MetricsPort int    `env:"METRICS_PORT"` // 0: metrics are only on web's Port, behind the admin token, the workers' too
 	AdminToken  string `env:"RUNNEL_ADMIN_TOKEN"`
 	JWTSecret   string `env:"RUNNEL_JWT_SECRET"`
 	JWKSURL     string `env:"RUNNEL_JWKS_URL"`     // public keys of callers' tokens
