@@ -113,6 +113,7 @@ type Runtime struct {
 // New makes a Runtime. It fails on platforms without wazero's compiler, and with a
 // wazero it does not know.
 func New(ctx context.Context, config Config) (*Runtime, error) {
+	ballast()
 	r := &Runtime{
 		wazero:   wazero.NewRuntimeWithConfig(ctx, compile.Engine()),
 		instance: moduleConfig(),
