@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/sandbox/js"
 )
 
@@ -185,19 +186,32 @@ func buildGo(ctx context.Context, dir string, progress io.Writer) ([]byte, error
 	return wasm, err
 }
 
-// findFolders lists the function folders of root: root itself when it has a
-// runnel.json, else those right below it that do.
+// findFolders lists the function folders of root: root itself when it is one, else
+// those right below it that are. One has a runnel.json, or an index.ts or index.js and
+// a name that a function can have; in the current folder the latter may be anything.
 func findFolders(root string) ([]string, error) {
-	if _, err := os.Stat(filepath.Join(root, folderFile)); err == nil {
+	if isFunction(root, root) {
 		return []string{root}, nil
 	}
-	files, err := filepath.Glob(filepath.Join(root, "*", folderFile))
-	if err != nil {
-		return nil, err
+	files, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	dirs := make([]string, len(files))
-	for i, file := range files {
-		dirs[i] = filepath.Dir(file)
+	var dirs []string
+	for _, f := range files {
+		if dir := filepath.Join(root, f.Name()); isFunction(root, dir) {
+			dirs = append(dirs, dir)
+		}
 	}
-	return dirs, nil
+	return dirs, err
+}
+
+func isFunction(root, dir string) bool {
+	if exists(filepath.Join(dir, folderFile)) {
+		return true
+	}
+	if filepath.Clean(root) == "." || runnel.CheckName(filepath.Base(dir)) != nil || filepath.Base(dir) == "node_modules" {
+		return false
+	}
+	return exists(filepath.Join(dir, "index.ts")) || exists(filepath.Join(dir, "index.js"))
 }

@@ -129,6 +129,13 @@ func TestFindFolders(t *testing.T) {
 	if want := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
+	for _, file := range []string{"d/index.ts", "e/index.js", "_shared/index.ts", "node_modules/index.js", "f/main.ts", ".git/index.js"} {
+		write(t, filepath.Join(dir, file), "")
+	}
+	got, err = findFolders(dir)
+	if want := []string{filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "d"), filepath.Join(dir, "e")}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
 	got, err = findFolders(filepath.Join(dir, "a"))
 	if want := []string{filepath.Join(dir, "a")}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
@@ -146,7 +153,9 @@ func TestTheFolderOfDev(t *testing.T) {
 		{"examples/readme.txt", "", "functions", "functions/f"},
 		{"examples/e/runnel.json", "", "examples", "examples/e"},
 		{"", "functions", "functions", "functions/f"},
+		{"index.ts", "", "examples", "examples/e"},
 		{"", ".", ".", "hello"},
+		{"src/index.ts", ".", ".", "hello"},
 		{"", "hello", "hello", "hello"},
 	} {
 		if c.file != "" {
