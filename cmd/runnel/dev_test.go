@@ -92,12 +92,14 @@ func TestDev(t *testing.T) {
 		"try":[{"trigger":"schedule","command":"{{runnel}} logs echo"},{"trigger":"http","command":"curl {{url}}/functions/v1/echo"}]}`)
 	write(t, "functions/echo/echo.wasm", string(guests.Echo()))
 	write(t, "functions/broken/runnel.json", `{"nmae":"x"}`)
-	write(t, "functions/talk/runnel.json", "{}")
+	if out, errs, code := command(t, "", "init", "functions"); code != 0 || !strings.Contains(out, "functions/hello/index.ts") || !strings.Contains(errs, "dev functions") {
+		t.Errorf("init: %d %s%s", code, out, errs)
+	}
 	write(t, "functions/talk/index.ts", "console.log('routes\\x1b[2J', 2); export const handler = (e: { body: string }) => e.body;\n")
 	write(t, "functions/demo.sql", "create table if not exists public.seen (n int);\ninsert into public.seen values (1);")
 
 	dev := startDev(t)
-	for _, text := range []string{"is taken; using", "echo is deployed: version 1", "talk is deployed: version 1", `talk: info  routes\u001b[2J 2`, "functions/broken: not deployed", `"nmae"`, "functions/demo.sql: run", "/riverui/"} {
+	for _, text := range []string{"is taken; using", "echo is deployed: version 1", "hello is deployed: version 1", "talk is deployed: version 1", `talk: info  routes\u001b[2J 2`, "functions/broken: not deployed", `"nmae"`, "functions/demo.sql: run", "/riverui/"} {
 		dev.says(text)
 	}
 	if out := dev.out.String(); strings.Index(out, "# http") > strings.Index(out, "# schedule") || !strings.Contains(out, "curl http://127.0.0.1:") || strings.Contains(out, "{{") {
@@ -204,6 +206,31 @@ func TestDev(t *testing.T) {
 		t.Errorf("keys: %v, %v", keys, err)
 	}
 
+	// What init wrote answers, and what is saved answers a moment later.
+	if out := must("", "invoke", "hello", "--data", `{"name":"Ada"}`); !strings.Contains(out, `"hello":"Ada"`) || !strings.Contains(out, `"role":"anon"`) {
+		t.Errorf("the first function answers %s", out)
+	}
+	first, err := os.ReadFile("functions/hello/index.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, "functions/hello/index.ts", strings.Replace(string(first), "hello: name", "hi: name", 1))
+	dev.says("hello is deployed: version 2")
+	if out := must("", "invoke", "hello"); !strings.Contains(out, `"hi":"world"`) {
+		t.Errorf("after it was saved: %s", out)
+	}
+	if out := must("", "versions", "hello"); !strings.Contains(out, "javascript") || strings.Count(out, "\n") != 3 {
+		t.Errorf("versions: %s", out)
+	}
+	must("", "rollback", "hello")
+	if out := must("", "invoke", "hello"); !strings.Contains(out, `"hello":"world"`) {
+		t.Errorf("after it was rolled back: %s", out)
+	}
+	must("", "rollback", "hello", "2")
+	if _, errs, code := command(t, "", "invoke", "helo"); code != 1 || !strings.Contains(errs, "did you mean hello?") {
+		t.Errorf("a typo: %d %s", code, errs)
+	}
+
 	walkControl(t, must)
 
 	// A change is deployed, and so is one that mends what was broken.
@@ -231,6 +258,7 @@ func TestDev(t *testing.T) {
 	dev = startDev(t)
 	dev.says("echo is unchanged: version 2")
 	dev.says("talk is unchanged: version 1")
+	dev.says("hello is unchanged: version 2")
 	after, err := readState(stateDir)
 	if err != nil || after.AdminToken != before.AdminToken || after.JWTSecret != before.JWTSecret {
 		t.Errorf("the secrets changed: %v", err)
