@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/guests"
@@ -267,21 +266,32 @@ func TestRotationThatIsKilledLosesNothing(t *testing.T) {
 		}
 		return c
 	}
-	killed := 0
-	for range 3 {
-		before := underNew()
-		children := []*exec.Cmd{child(), child()}
-		for deadline := time.Now().Add(20 * time.Second); underNew() == before && time.Now().Before(deadline); {
+	// Rotation goes by name and key: a lock on a value stops both at a known place.
+	for _, at := range []struct {
+		function, key string
+		done          int
+	}{{"f0", "K100", 100}, {"f1", "K100", values + 100}, {"f3", "K000", 3 * values}} {
+		lock, err := h.db.Pool().Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
+		if tag, err := lock.Exec(t.Context(), `SELECT FROM runnel.environment e JOIN runnel.functions f ON f.id = e.function_id
+			WHERE f.name = $1 AND e.key = $2 FOR UPDATE OF e`, at.function, at.key); err != nil || tag.RowsAffected() != 1 {
+			t.Fatal(tag, err)
+		}
+		children := []*exec.Cmd{child(), child()}
+		h.until("the way to "+at.function+"/"+at.key, func() bool { return underNew() == at.done })
 		for _, c := range children {
-			_ = c.Process.Kill()
-			if c.Wait() != nil {
-				killed++
+			if err := c.Process.Kill(); err != nil {
+				t.Error(err)
+			}
+			if c.Wait() == nil {
+				t.Error("a rotation ended by itself")
 			}
 		}
-	}
-	if n := underNew(); killed == 0 || n == 0 || n == functions*values {
-		t.Errorf("%d rotations were killed, and %d values are under the new key: none was killed in the middle", killed, n)
+		if err := lock.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	// Two to the end, at once.
 	var rotations sync.WaitGroup
