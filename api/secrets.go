@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/keyring"
@@ -30,6 +31,21 @@ func (s *Server) listSecrets(w http.ResponseWriter, r *http.Request) {
 		list = []sql.Secret{}
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"secrets": list})
+}
+
+// getSecret tells that there is a secret, and since when. Its value never leaves.
+func (s *Server) getSecret(w http.ResponseWriter, r *http.Request) {
+	name, key := r.PathValue("name"), r.PathValue("key")
+	list, err := s.db.Secrets(r.Context(), name)
+	at := slices.IndexFunc(list, func(secret sql.Secret) bool { return secret.Key == key })
+	if err == nil && at < 0 {
+		err = runnel.Errorf(runnel.CodeNotFound, "function %s has no secret %.80q: list its secrets", name, key)
+	}
+	if err != nil {
+		writeError(w, r, s.log, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, list[at])
 }
 
 // putSecret sets one secret: {"value": "..."}. 201 for a new key.

@@ -36,8 +36,11 @@ func TestFUNC_S1_SecretsNeverComeBack(t *testing.T) {
 		h.admin(http.MethodGet, "/admin/v1/functions/f", ""),
 		h.admin(http.MethodGet, "/admin/v1/functions", ""),
 		h.admin(http.MethodPost, "/admin/v1/secrets/rotate", ""),
+		h.admin(http.MethodGet, path+"/DSN", ""),
+		h.admin(http.MethodGet, path+"/OTHER", ""),
+		h.admin(http.MethodGet, "/admin/v1/functions/nobody/secrets/DSN", ""),
 	}
-	for i, want := range []int{201, 200, 200, 200, 200, 200} {
+	for i, want := range []int{201, 200, 200, 200, 200, 200, 200, 404, 404} {
 		if answers[i].StatusCode != want || strings.Contains(answers[i].String(), value) || strings.Contains(answers[i].String(), "plain text") {
 			t.Errorf("answer %d: %v", i, answers[i])
 		}

@@ -146,6 +146,7 @@ func (s *Server) routes() http.Handler {
 	admin("GET /admin/v1/functions/{name}/invocations", s.listInvocations)
 	admin("GET /admin/v1/functions/{name}/stats", s.getStats)
 	admin("GET /admin/v1/functions/{name}/secrets", s.listSecrets)
+	admin("GET /admin/v1/functions/{name}/secrets/{key}", s.getSecret)
 	admin("PUT /admin/v1/functions/{name}/secrets/{key}", s.putSecret)
 	admin("DELETE /admin/v1/functions/{name}/secrets/{key}", s.deleteSecret)
 	admin("POST /admin/v1/secrets/rotate", s.rotateSecrets)
