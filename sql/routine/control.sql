@@ -1,11 +1,13 @@
 -- Cancel and replay.
 
 -- The River job of an invocation, by River's index on arguments: the planner does not
--- see that it is one row of many, and would read a table of some thousand rows.
+-- see that it is one row of many, and would read the table, or its newest rows until
+-- one fits.
 CREATE OR REPLACE FUNCTION runnel.find_job(invocation uuid) RETURNS SETOF runnel.river_job
 LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
-  SELECT * FROM runnel.river_job j
-  WHERE j.args @> jsonb_build_object('id', invocation) AND j.kind = 'invoke'
+  SELECT * FROM (
+    SELECT * FROM runnel.river_job WHERE args @> jsonb_build_object('id', invocation) AND kind = 'invoke' OFFSET 0
+  ) j
   ORDER BY j.id DESC LIMIT 1
 $$;
 
