@@ -109,7 +109,7 @@ func TestPackagesDoInAFunctionWhatTheyDoInNode(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(serve))
 	t.Cleanup(server.Close)
 	files, err := filepath.Glob("work/*.js")
-	if err != nil || len(files) < 29 {
+	if err != nil || len(files) < 31 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {

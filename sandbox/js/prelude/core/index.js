@@ -8,6 +8,7 @@ import * as dispatch from "./dispatch.js";
 import * as console from "./console.js";
 import * as timers from "./timers.js";
 import "./db.js";
+import "./locale.js";
 
 // The identifiers in a user's source that call for each part. Missing one costs only
 // time: what is not in the image is compiled when it is first used.
@@ -18,6 +19,7 @@ const words = {
   encoding: /\b(TextEncoder|TextDecoder)\b/,
   url: /\b(URL|URLSearchParams|Request)\b/,
   urlpattern: /\bURLPattern\b/,
+  intl: /\bIntl\b|\btoLocale(Date|Time)?String\b/,
   messages: /\bMessage(Channel|Event|Port)\b/,
   blob: /\b(Blob|File|FormData|formData)\b/,
   fetch: /\b(fetch|Headers|Request|Response|Deno\.serve)\b/,
@@ -44,6 +46,7 @@ export function install(host, bundle, sources, globals) {
   parts.lazy("encoding", ["TextEncoder", "TextDecoder"]);
   parts.lazy("url", ["URL", "URLSearchParams"]);
   parts.lazy("urlpattern", ["URLPattern"]);
+  parts.lazy("intl", ["Intl"]);
   parts.lazy("messages", ["MessageChannel", "MessageEvent", "MessagePort"]);
   parts.lazy("blob", ["Blob", "File", "FormData"]);
   parts.lazy("fetch", ["Headers", "Request", "Response", "fetch"]);

@@ -100,6 +100,7 @@ export const toLowerCase = uncurry(S.toLowerCase);
 export const toUpperCase = uncurry(S.toUpperCase);
 export const toWellFormed = uncurry(S.toWellFormed);
 export const trim = uncurry(S.trim);
+export const normalize = uncurry(S.normalize);
 export const repeat = uncurry(S.repeat);
 export const padStart = uncurry(S.padStart);
 export const padEnd = uncurry(S.padEnd);
