@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -72,6 +73,9 @@ func BindEnvironment(functionID, key string) []string {
 	return []string{"environment", functionID, key}
 }
 
+// maxRotate is of how many functions values are held at a time: of each 256 KB at most.
+const maxRotate = 50
+
 // Stored is a secret, or a value of an environment, as it is stored.
 type Stored struct {
 	Secret     bool // else of the environment
@@ -104,28 +108,39 @@ func (s Stored) Bind() []string {
 // meanwhile is left as its writer wrote it. Errors of reseal do not stop the rest;
 // they are joined.
 func (db *DB) Rotate(ctx context.Context, reseal func(Stored) ([]byte, error)) (rotated, total int, err error) {
-	rows, err := db.pool.Query(ctx, storedSQL)
+	rows, err := db.pool.Query(ctx, `SELECT name FROM runnel.functions ORDER BY name`)
 	if err != nil {
 		return 0, 0, fault("rotate secrets", err)
 	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Stored])
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return 0, 0, fault("rotate secrets", err)
 	}
 	var problems []error
-	for _, s := range all {
-		sealed, err := reseal(s)
+	for some := range slices.Chunk(names, maxRotate) {
+		rows, err := db.pool.Query(ctx, storedSQL, some)
 		if err != nil {
-			problems = append(problems, err)
+			return rotated, total, fault("rotate secrets", err)
 		}
-		if err != nil || sealed == nil {
-			continue
-		}
-		tag, err := db.pool.Exec(ctx, resealSQL, s.Secret, s.FunctionID, s.Key, s.Value, s.Clear, sealed)
+		values, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Stored])
 		if err != nil {
-			return rotated, len(all), fault("rotate secrets", err)
+			return rotated, total, fault("rotate secrets", err)
 		}
-		rotated += int(tag.RowsAffected())
+		total += len(values)
+		for _, s := range values {
+			sealed, err := reseal(s)
+			if err != nil {
+				problems = append(problems, err)
+			}
+			if err != nil || sealed == nil {
+				continue
+			}
+			tag, err := db.pool.Exec(ctx, resealSQL, s.Secret, s.FunctionID, s.Key, s.Value, s.Clear, sealed)
+			if err != nil {
+				return rotated, total, fault("rotate secrets", err)
+			}
+			rotated += int(tag.RowsAffected())
+		}
 	}
-	return rotated, len(all), errors.Join(problems...)
+	return rotated, total, errors.Join(problems...)
 }
