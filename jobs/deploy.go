@@ -20,6 +20,13 @@ const kindJavaScript = "javascript"
 // for seconds, and some hundred MB.
 const maxBuilds = 2
 
+// Modules over largeModule are checked and rewritten a few at a time, because that
+// takes some ten times their size of memory. Smaller ones never wait for them.
+const (
+	largeModule = 512 << 10
+	maxLarge    = 4
+)
+
 // Deployed is what became of a deploy.
 type Deployed struct {
 	runnel.Function
@@ -36,6 +43,7 @@ type Deployer struct {
 	compiler *compile.Compiler // nil: modules are compiled when they are first called
 	command  []string          // starts this program again, to translate scripts; nil: they are translated here
 	builds   chan struct{}
+	large    chan struct{} // one for each large module that is being checked
 
 	mu      sync.Mutex
 	sandbox *sandbox.Runtime // guarded by mu; where scripts are evaluated, made for the first
@@ -44,7 +52,7 @@ type Deployer struct {
 
 // NewDeployer returns a Deployer that stores into db. Close it.
 func NewDeployer(db *sql.DB) *Deployer {
-	return &Deployer{db: db, builds: make(chan struct{}, maxBuilds)}
+	return &Deployer{db: db, builds: make(chan struct{}, maxBuilds), large: make(chan struct{}, maxLarge)}
 }
 
 // Precompile has c compile every module before it is stored, so that one that
@@ -89,6 +97,11 @@ func (d *Deployer) DeploySnapshot(ctx context.Context, dep sql.Deploy) (Deployed
 	if err := checkDeploy(dep); err != nil {
 		return Deployed{}, err
 	}
+	done, err := place(ctx, d.builds)
+	if err != nil {
+		return Deployed{}, err
+	}
+	defer done()
 	info, err := sandbox.Check(ctx, dep.Wasm)
 	if err != nil {
 		return Deployed{}, err
@@ -96,11 +109,6 @@ func (d *Deployer) DeploySnapshot(ctx context.Context, dep sql.Deploy) (Deployed
 	if info.Kind != sandbox.Reactor {
 		return Deployed{}, runnel.Errorf(runnel.CodeInvalidModule, "a snapshot is taken of a reactor, which exports _initialize, runnel_alloc and handler, and this module is a command: deploy it without a snapshot")
 	}
-	done, err := d.build(ctx)
-	if err != nil {
-		return Deployed{}, err
-	}
-	defer done()
 	rt, err := d.runtime()
 	if err != nil {
 		return Deployed{}, err
@@ -140,11 +148,11 @@ func whileLoaded(err error) error {
 	return runnel.Errorf(runnel.CodeInvalidModule, "%s", advice).Because(err)
 }
 
-// build waits until something may be evaluated.
-func (d *Deployer) build(ctx context.Context) (done func(), err error) {
+// place waits for one of places.
+func place(ctx context.Context, places chan struct{}) (done func(), err error) {
 	select {
-	case d.builds <- struct{}{}:
-		return func() { <-d.builds }, nil
+	case places <- struct{}{}:
+		return func() { <-places }, nil
 	case <-ctx.Done():
 		return nil, runnel.Errorf(runnel.CodeUnavailable, "other functions are being deployed: try again").Because(context.Cause(ctx))
 	}
@@ -156,7 +164,7 @@ func (d *Deployer) DeployScript(ctx context.Context, dep sql.Deploy, file string
 	if err := checkDeploy(dep); err != nil {
 		return Deployed{}, err
 	}
-	done, err := d.build(ctx)
+	done, err := place(ctx, d.builds)
 	if err != nil {
 		return Deployed{}, err
 	}
@@ -193,6 +201,13 @@ func checkDeploy(dep sql.Deploy) error {
 
 // store makes a version of a module that logged while it was made.
 func (d *Deployer) store(ctx context.Context, dep sql.Deploy, kind string, logs []runnel.LogLine) (Deployed, error) {
+	if len(dep.Wasm) > largeModule {
+		done, err := place(ctx, d.large)
+		if err != nil {
+			return Deployed{Logs: logs}, err
+		}
+		defer done()
+	}
 	info, err := sandbox.Check(ctx, dep.Wasm)
 	if err != nil {
 		return Deployed{Logs: logs}, err

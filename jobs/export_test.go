@@ -10,3 +10,15 @@ func (w *Worker) Unsettled() float64 {
 	}
 	return m.GetGauge().GetValue()
 }
+
+// Occupy takes all places for large modules until done is called.
+func (d *Deployer) Occupy() (done func()) {
+	for range maxLarge {
+		d.large <- struct{}{}
+	}
+	return func() {
+		for range maxLarge {
+			<-d.large
+		}
+	}
+}
