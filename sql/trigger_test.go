@@ -515,7 +515,7 @@ func TestTrigger_Refusals(t *testing.T) {
 	b.exec(`GRANT USAGE ON SCHEMA runnel TO ` + stranger)
 	b.exec(`GRANT EXECUTE ON FUNCTION runnel.create_trigger, runnel.prepare_trigger, runnel.trigger_name, runnel.is_pure, runnel.on_change_rows, runnel.on_change_row TO ` + stranger)
 	conn := connect(t, b.as(stranger))
-	refuses(t, conn, "42501", "permission denied to put a trigger on orders", `SELECT runnel.create_trigger('orders', 'hello')`)
+	refuses(t, conn, "42501", "permission denied to put a trigger on public.orders", `SELECT runnel.create_trigger('orders', 'hello')`)
 	b.exec(`GRANT TRIGGER ON orders TO ` + stranger)
 	execute(t, conn, `SELECT runnel.create_trigger('orders', 'hello')`)
 }
@@ -558,6 +558,40 @@ func TestTrigger_ConditionIsOneExpression(t *testing.T) {
 		b.refuses(sqlstate, "", `SELECT runnel.create_trigger('orders', 'hello', condition => $1)`, condition)
 	}
 	b.exec(`SELECT FROM victim`)
+}
+
+// What others may create in a schema of the caller's search_path is not called in the
+// place of Postgres's own.
+func TestTrigger_SearchPathOfTheCallerIsForTheConditionOnly(t *testing.T) {
+	b := setup(t)
+	b.deploy("hello", runnel.Config{})
+	b.exec(`CREATE TABLE orders (id int, total int); CREATE TABLE called (what text)`)
+	// Each fits better than the function or operator in pg_catalog that it is named after.
+	for signature, result := range map[string]string{
+		`format(text, text, regclass)`: "text", `format(text, text)`: "text", `format(text, text, text)`: "text", `format(text, text, text, regclass, text, uuid, text, uuid, timestamptz, text)`: "text",
+		`unnest(text[])`: "SETOF text", `same(oid, regclass)`: "boolean", `same(regclass, oid)`: "boolean", `same(name, text)`: "boolean", `joined(text[], text)`: "text[]",
+	} {
+		b.exec(`CREATE FUNCTION public.` + signature + ` RETURNS ` + result + ` LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.called VALUES ('` + signature + `'); RAISE EXCEPTION 'called'; END $$`)
+	}
+	b.exec(`CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = public.same); CREATE OPERATOR public.= (LEFTARG = name, RIGHTARG = text, FUNCTION = public.same)`)
+	b.exec(`CREATE FUNCTION public.large(int) RETURNS boolean LANGUAGE sql AS 'SELECT $1 > 100'`)
+	b.exec(`SET search_path = public, pg_catalog`)
+	for range 2 {
+		b.exec(`SELECT runnel.create_trigger('orders', 'hello', condition => NULL)`)
+		b.exec(`SELECT runnel.create_trigger('orders', 'hello', '{INSERT}', condition => 'large(NEW.total)')`)
+	}
+	if got := get[string](b, `SELECT current_setting('search_path')`); got != "public, pg_catalog" {
+		t.Errorf("the caller's search_path is %q afterwards", got)
+	}
+	b.exec(`INSERT INTO orders VALUES (1, 5), (2, 500)`)
+	b.exec(`RESET search_path`)
+	if got := b.events(); len(got) != 1 {
+		t.Errorf("%d events, want that of the large one", len(got))
+	}
+	b.exec(`SET search_path = public, pg_catalog; SELECT runnel.drop_trigger('orders', 'hello'); RESET search_path`)
+	if n := get[int](b, `SELECT count(*) FROM called`); n != 0 {
+		t.Errorf("%d of others' functions were called", n)
+	}
 }
 
 // A condition is SQL of its author, and nothing more than that.

@@ -59,19 +59,26 @@ CREATE OR REPLACE FUNCTION runnel.create_trigger(
 ) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
+  path text := pg_catalog.current_setting('search_path');
   rel record;
-  wanted text[] := ARRAY(SELECT DISTINCT upper(btrim(o)) FROM unnest(operations) AS o ORDER BY 1);
+  wanted text[];
   by_row boolean;
   by_itself boolean;
   transition text;
   kind text;
   function_id uuid;
-  trigger_id uuid := gen_random_uuid();
+  trigger_id uuid;
   name text;
   operation text;
+  statement text;
   expression refcursor;
   hint text;
 BEGIN
+  -- The caller's search_path is for the condition only. In the rest it would let whoever
+  -- may create in one of its schemas put functions and operators in the place of ours.
+  PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  wanted := ARRAY(SELECT DISTINCT upper(btrim(o)) FROM unnest(operations) AS o ORDER BY 1);
+  trigger_id := gen_random_uuid();
   SELECT c.oid, c.relkind, n.nspname, c.relispartition,
          EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) AS inherits
   INTO rel FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = target;
@@ -123,8 +130,11 @@ BEGIN
   IF condition IS NOT NULL THEN
     -- A cursor is for one SELECT. What is one here, within these parentheses, cannot
     -- close those of CREATE TRIGGER and go on with something else. Nothing is fetched.
-    OPEN expression FOR EXECUTE format(E'SELECT (%s\n) FROM unnest(NULL::%s[]) AS old, unnest(NULL::%s[]) AS new', condition, target, target);
+    statement := format(E'SELECT (%s\n) FROM pg_catalog.unnest(NULL::%s[]) AS old, pg_catalog.unnest(NULL::%s[]) AS new', condition, target, target);
+    PERFORM pg_catalog.set_config('search_path', path, true);
+    OPEN expression FOR EXECUTE statement;
     CLOSE expression;
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   END IF;
   FOREACH operation IN ARRAY wanted LOOP
     name := runnel.trigger_name(function, operation);
@@ -140,10 +150,13 @@ BEGIN
     END IF;
     kind := CASE WHEN rel.relkind = 'p' THEN 'partitioned' WHEN by_itself THEN 'plain' ELSE 'matching' END;
     LOOP
-      EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH ROW %s EXECUTE FUNCTION runnel.on_change_row(%L, %L, %L, %L, %L)',
+      statement := format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH ROW %s EXECUTE FUNCTION runnel.on_change_row(%L, %L, %L, %L, %L)',
         name, operation, target, CASE kind WHEN 'matching' THEN transition ELSE '' END,
         CASE WHEN condition IS NOT NULL THEN E'WHEN (' || condition || E'\n)' ELSE '' END,
         function_id, granularity, trigger_id, clock_timestamp(), kind);
+      PERFORM pg_catalog.set_config('search_path', path, true);
+      EXECUTE statement;
+      PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       EXIT WHEN kind <> 'matching';
       IF has_function_privilege('runnel.is_pure(oid)', 'EXECUTE') THEN
         EXIT WHEN runnel.is_pure((SELECT t.oid FROM pg_catalog.pg_trigger t WHERE t.tgrelid = target AND t.tgname = name));
@@ -156,7 +169,9 @@ BEGIN
         runnel.trigger_name(function, operation || 's'), operation, target, transition, function_id, granularity, trigger_id, clock_timestamp(), kind);
     END IF;
   END LOOP;
-  RETURN regexp_replace(runnel.trigger_name(function, 'x'), '_x$', '');
+  name := regexp_replace(runnel.trigger_name(function, 'x'), '_x$', '');
+  PERFORM pg_catalog.set_config('search_path', path, true);
+  RETURN name;
 EXCEPTION WHEN syntax_error_or_access_rule_violation OR feature_not_supported OR data_exception THEN
   -- What Postgres says of a condition; our own refusals have a hint.
   GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
@@ -169,7 +184,7 @@ END $$;
 
 -- Removes what create_trigger made for this table and function.
 CREATE OR REPLACE FUNCTION runnel.drop_trigger(target regclass, function text) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   function_id uuid := runnel.prepare_trigger(NULL, function);
   name text;
