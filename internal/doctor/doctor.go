@@ -114,6 +114,7 @@ func Examine(ctx context.Context, environ []string) []Finding {
 	v.authFunctions(ctx)
 	v.executes(ctx)
 	v.forgeable(ctx)
+	v.path(ctx)
 	return v.findings
 }
 

@@ -234,8 +234,13 @@ func TestSchemaThatWeakensTheWalls(t *testing.T) {
 		CREATE FUNCTION no_text(n int) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1' USING n; END $$;
 		CREATE FUNCTION words(t text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN -- we EXECUTE nothing
 			RETURN t; END $$;
-		CREATE FUNCTION on_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1'; RETURN NULL; END $$`)
+		CREATE FUNCTION on_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1'; RETURN NULL; END $$;
+		CREATE SCHEMA aside; GRANT CREATE ON SCHEMA aside TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC, authenticated`)
 	found := p.examine()
+	expect(t, found, "search path", Warning, "PUBLIC, authenticated may create", `REVOKE CREATE ON SCHEMA "public" FROM PUBLIC, authenticated`)
+	if n := len(find(t, found, "search path")); n != 1 {
+		t.Errorf("%d schemas, want that in the search_path only: %+v", n, found)
+	}
 	expect(t, found, "functions that execute text", Warning, "run(text)", "SECURITY DEFINER", "REVOKE EXECUTE ON FUNCTION run(text)")
 	expect(t, found, "functions that execute text", Warning, "run_plain(text)", "caller's own rights")
 	expect(t, found, "functions that execute text", Warning, "xml(text)")

@@ -97,3 +97,30 @@ func (v *visit) forgeable(ctx context.Context) {
 		v.ok("forgeable settings", "no policy, view, default or function decides by one")
 	}
 }
+
+// path finds schemas in which others could put functions in the place of Postgres's.
+func (v *visit) path(ctx context.Context) {
+	rows, err := v.db.Pool().Query(ctx, query("path"))
+	if err != nil {
+		v.failed("search path", err)
+		return
+	}
+	found := 0
+	var schema string
+	var others []string
+	_, err = pgx.ForEachRow(rows, []any{&schema, &others}, func() error {
+		found++
+		who := strings.Join(others, ", ")
+		v.add(Finding{"search path", Warning, fmt.Sprintf("%s may create functions and operators in schema %s, which is in the search_path of DATABASE_URL's role", who, schema),
+			"one that fits a call better than Postgres's own is called in its place, with the rights of DATABASE_URL's role: by Runnel's statements, and by your own",
+			fmt.Sprintf("REVOKE CREATE ON SCHEMA %s FROM %s (PostgreSQL 15 and newer begin without that right), and look for what is there already", pgx.Identifier{schema}.Sanitize(), who)})
+		return nil
+	})
+	if err != nil {
+		v.failed("search path", err)
+		return
+	}
+	if found == 0 {
+		v.ok("search path", "nobody else may create in its schemas")
+	}
+}
