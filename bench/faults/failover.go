@@ -246,8 +246,8 @@ func everyCallerHeard(ctx context.Context, b *bed) error {
 		n := 1 + strings.Count(wrong, ", ")
 		return fmt.Errorf("%d callers had no answer, or no id to ask for: %.500s", n, wrong)
 	}
-	heard, err := ask[string](ctx, b, `SELECT format('of callers with 503 or 504, %s have the id and %s were told that nothing ran',
-		count(*) FILTER (WHERE id IS NOT NULL), count(*) FILTER (WHERE id IS NULL AND unrun)) FROM faults.sent WHERE status IN (503, 504)`)
+	heard, err := ask[string](ctx, b, `SELECT format('of callers with 503 or 504, %s have the id to ask for and %s were told that nothing ran',
+		count(*) FILTER (WHERE id IS NOT NULL AND NOT unrun), count(*) FILTER (WHERE unrun)) FROM faults.sent WHERE status IN (503, 504)`)
 	if err != nil {
 		return err
 	}
