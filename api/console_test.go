@@ -50,7 +50,8 @@ func TestConsoleAsksWhoYouAre(t *testing.T) {
 	}
 }
 
-// browser starts a Chromium that speaks to nobody but the test's server.
+// browser starts a Chromium that speaks to nobody but the test's server. It has a
+// minute from now: call it after newHouse, which waits for other tests.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	path := ""
@@ -82,8 +83,8 @@ func browser(t *testing.T) context.Context {
 // it again, reads a schedule, redrives a dead letter and disables the function. What
 // the function logged was written to attack the page.
 func TestConsoleInABrowser(t *testing.T) {
-	ctx := browser(t)
 	h := newHouse(t, Config{}).work()
+	ctx := browser(t)
 	const attack = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>`
 	environment, err := json.Marshal(map[string]string{"NOTE": attack})
 	if err != nil {

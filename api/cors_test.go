@@ -55,8 +55,8 @@ func TestPreflight(t *testing.T) {
 // A page of another origin calls functions as supabase-js does, and reads what it
 // needs of every kind of answer. What is not a function it cannot reach.
 func TestCORSInABrowser(t *testing.T) {
-	ctx := browser(t)
 	h := newHouse(t, Config{}).work()
+	ctx := browser(t)
 	h.function(`{"name":"echo"}`, guests.Echo())
 	h.function(`{"name":"trap"}`, guests.Trap())
 	h.function(`{"name":"nothing"}`, guests.Answer(""))
