@@ -47,6 +47,10 @@ const everything = `
 	await step("text", () => { add(new TextDecoder("utf-8", { fatal: true }).decode(new TextEncoder().encode("a€😀")) + btoa("x") + atob("eA==")); const d = new TextDecoder(), a = new Uint8Array(1), b = new Uint8Array(2); a[0] = 0xe2; b[0] = 0x82; b[1] = 0xac; add(d.decode(a, { stream: true }) + d.decode(b)) });
 	await step("db", async () => { const r = await db.query("select $1, $2", "p", 2n); add(r.rowCount + "" + r[0].id + r.columns[0].name); add((await db.query` + "`select ${1}`" + `)[0].id); add((await db.batch([["select $1", 1], db.sql("x")])).length) });
 	await step("console", () => { console.log("%s is %d %o", "a", 1, { b: ["c", 1] }); console.log({ x: { y: [1, "z", null] } }, 1n, "t"); console.table([{ a: 1, b: "x" }]); console.error("shown"); console.count("n") });
+	await step("bytes", async () => { const r = new Blob(["bytes"]).stream().getReader({ mode: "byob" }), a = await r.read(new Uint8Array(3)), b = await r.read(new Uint8Array(9)); add(a.value[2] + "" + b.value[1] + b.value[2] + (await r.read(new Uint8Array(1))).done) });
+	await step("pattern", () => { const m = new URLPattern({ pathname: "/a/:id{.:ext}?" }).exec("https://x/a/7.js"); add(m.pathname.groups.id + m.pathname.groups.ext + new URLPattern("/b/*", "https://x").test("https://x/b/c")) });
+	await step("messages", () => new Promise((resolve) => { const c = new MessageChannel(); c.port2.onmessage = (e) => { add(e.data.m + e.type); resolve() }; c.port1.postMessage({ m: "sent" }) }));
+	await step("intl", () => { add(new Intl.DateTimeFormat("en-US", { timeZone: "Asia/Tokyo", dateStyle: "full", timeStyle: "long" }).format(0) + new Intl.NumberFormat("en-US", { style: "currency", currency: "EUR" }).format(-1234.5) + new Intl.PluralRules().select(2) + new Intl.Collator().compare("a", "B") + new Intl.ListFormat().format(["a", "b"])) });
 	await step("environment", () => { add(env.MODE + process.env.MODE + Deno.env.get("MODE") + context.attempt + navigator.userAgent) });
 	return out + failed;`
 
@@ -87,7 +91,7 @@ var hostile = map[string]string{
 	"globals":            `for (const k of ["Array", "Object", "String", "Number", "Symbol", "Reflect", "JSON", "Math", "Function", "RegExp", "Map", "Set", "WeakMap", "ArrayBuffer", "DataView", "queueMicrotask", "performance", "parseInt", "Proxy", "isNaN", "BigInt"]) globalThis[k] = undefined`,
 }
 
-var apis = regexp.MustCompile(`\b(URL|URLSearchParams|Headers|Request|Response|fetch|FormData|formData|Blob|File|ReadableStream|WritableStream|TransformStream|\w+Stream|getReader|pipeTo|pipeThrough|structuredClone|EventTarget|CustomEvent|AbortController|AbortSignal|crypto|TextEncoder|TextDecoder|console)\b`)
+var apis = regexp.MustCompile(`\b(URLPattern|MessageChannel|Intl|URL|URLSearchParams|Headers|Request|Response|fetch|FormData|formData|Blob|File|ReadableStream|WritableStream|TransformStream|\w+Stream|getReader|pipeTo|pipeThrough|structuredClone|EventTarget|CustomEvent|AbortController|AbortSignal|crypto|TextEncoder|TextDecoder|console)\b`)
 
 func hostileCall() sandbox.Call {
 	c := call(`null`)
@@ -138,5 +142,24 @@ func TestHostileScriptsGetRightAnswers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a script does to our own classes reaches its own calls of them and not the way
+// that requests and responses take.
+func TestHostileScriptsWithOurClasses(t *testing.T) {
+	t.Parallel()
+	const tamper = `for (const C of [Headers, Request, Response, URL, URLSearchParams, Blob, File, FormData, ReadableStream, ReadableStreamDefaultReader, WritableStream, WritableStreamDefaultWriter, TransformStream, TextEncoder, TextDecoder, AbortSignal, AbortController, EventTarget, Event, Object.getPrototypeOf(Response.prototype)].map((C) => C.prototype ?? C)) for (const k of Reflect.ownKeys(C)) if (Object.getOwnPropertyDescriptor(C, k).configurable && k !== "constructor") Object.defineProperty(C, k, { __proto__: null, configurable: true, get() { throw new Error("tampered with " + String(k)) } });`
+	for body, want := range map[string]string{
+		`return new Response("é", { status: 201, headers: { a: "b" } })`:     `{"statusCode":201,"headers":{"a":"b","content-type":"text/plain;charset=UTF-8"},"body":"é"}`,
+		`return Response.json({ a: 1 })`:                                     `{"statusCode":200,"headers":{"content-type":"application/json"},"body":"{\"a\":1}"}`,
+		`return fetch("https://a.example/p?q", { method: "POST", body: f })`: `{"statusCode":200,"headers":{"x-a":"b","set-cookie":"c=d"},"body":"{\"k\":\"v\"}"}`,
+		`return new Response(s)`:                                             `{"statusCode":200,"headers":{},"body":"c3RyZWFt","is_base64":true}`,
+		`return new Response(p)`:                                             `{"statusCode":200,"headers":{"content-type":"application/x-www-form-urlencoded;charset=UTF-8"},"body":"a=b"}`,
+	} {
+		out, err := jstest.Run(t, `export async function handler() { const f = new FormData(), p = new URLSearchParams("a=b"), s = new ReadableStream({ start(c) { c.enqueue(new TextEncoder().encode("stream")); c.close() } }); f.append("k", new File(["x"], "n")); `+tamper+body+` }`, hostileCall())
+		if err != nil || string(out.Output) != want {
+			t.Errorf("%s: %s, %v", body, out.Output, err)
+		}
 	}
 }

@@ -116,8 +116,11 @@ func TestLongURLsTakeWorkThatGrowsWithTheirLength(t *testing.T) {
 	for _, piece := range []string{"%", "@", "a", "é", "/", "\\", "a/../", "%2e%2E/", "?", "#", "[", "\t", "a/"} {
 		for _, start := range []string{"", "http://a/", "http://a/?", "http://a/#", "http://", "http:", "x:", "x://a/", "x:/", "file:///", "//a/", "blob:http://a/"} {
 			for _, base := range []string{"", "http://b/c?d", "http://b/" + strings.Repeat("e/", longest/2), "x:y"} {
+				if len(base) > 100 && start != "" && start != "http:" {
+					continue // it has no part in it
+				}
 				var before int
-				for size := longest / 4; size <= longest; size *= 2 {
+				for size := longest / 2; size <= longest; size *= 2 {
 					text := start + strings.Repeat(piece, size/len(piece))
 					hasBase := ""
 					if base != "" {

@@ -301,9 +301,9 @@ class Request extends Body {
     const from = typeof input === "object" && input !== null && #method in input ? input : undefined;
     let url;
     if (from === undefined) {
-      const u = new (use("url").URL)(input);
-      if (u.username !== "" || u.password !== "") throw new TypeError("a Request takes no user name and password in its URL: use an authorization header");
-      url = u.href;
+      const u = use("url").parseURL(input); // href, protocol, username, password, ...
+      if (u[2] !== "" || u[3] !== "") throw new TypeError("a Request takes no user name and password in its URL: use an authorization header");
+      url = u[0];
     } else url = from.url;
     let method = init.method === undefined ? from?.method ?? "GET" : `${init.method}`;
     if (test(token, method) === null) throw new TypeError(`"${strSlice(method, 0, 40)}" is not a valid method`);
@@ -387,9 +387,13 @@ export function requestOf(event, text) {
       else push(params, pairOf(name, value));
     }
     if (params.length > 0) query = "?" + ask("form_encode", stringify(params));
-    const { URL } = use("url");
+    const { parseURL } = use("url");
     const host = valueOf(listOfHeaders(headers), "host") ?? "localhost";
-    return (URL.parse(`${scheme}://${host}${event.path}${query}`) ?? new URL(`http://localhost${event.path}${query}`)).href;
+    try {
+      return parseURL(`${scheme}://${host}${event.path}${query}`)[0];
+    } catch {
+      return parseURL(`http://localhost${event.path}${query}`)[0];
+    }
   };
   return new Request({ method: event.method, url, headers, body: b }, { [fromEvent]: true });
 }
@@ -436,7 +440,7 @@ class Response extends Body {
     return r;
   }
   static redirect(url, status = 302) {
-    const href = new (use("url").URL)(url).href;
+    const href = use("url").parseURL(url)[0];
     if (!includes([301, 302, 303, 307, 308], status)) throw new RangeError(`${status} is no status of a redirect`);
     return new Response(null, { [made]: { status, headers: lock(new Headers([["location", href]])) } });
   }

@@ -10,7 +10,7 @@ const inspected = Symbol.for("nodejs.util.inspect.custom");
 // The fields of the host's answer, a line each.
 const HREF = 0, PROTOCOL = 1, USERNAME = 2, PASSWORD = 3, HOST = 4, HOSTNAME = 5, PORT = 6, PATHNAME = 7, SEARCH = 8, HASH = 9, ORIGIN = 10;
 
-const ask_parse = (url, base) => strSplit(ask("url_parse", usv(url), base === undefined ? "" : usv(base), base === undefined ? "" : "base"), "\n");
+export const parseURL = (url, base) => strSplit(ask("url_parse", usv(url), base === undefined ? "" : usv(base), base === undefined ? "" : "base"), "\n");
 
 export let isURL;
 
@@ -19,11 +19,11 @@ class URL {
   static { isURL = (v) => typeof v === "object" && v !== null && #f in v; }
   constructor(url, base) {
     if (arguments.length === 0) throw new TypeError("URL takes a URL");
-    this.#f = ask_parse(url, base);
+    this.#f = parseURL(url, base);
   }
   static canParse(url, base) {
     try {
-      ask_parse(url, base);
+      parseURL(url, base);
       return true;
     } catch {
       return false;
@@ -42,7 +42,7 @@ class URL {
   }
   get href() { return this.#f[HREF]; }
   set href(v) {
-    this.#f = ask_parse(v);
+    this.#f = parseURL(v);
     if (this.#params !== undefined) setList(this.#params, decodeForm(this.#f[SEARCH]));
   }
   get origin() { return this.#f[ORIGIN]; }
