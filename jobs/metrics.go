@@ -23,6 +23,7 @@ type Metrics struct {
 	cacheMisses  prometheus.Counter
 	evictions    prometheus.Counter
 	compile      prometheus.Histogram
+	notCompiled  prometheus.Counter
 	settleBatch  prometheus.Histogram
 	scheduleLag  prometheus.Histogram
 	ticks        *prometheus.CounterVec
@@ -94,6 +95,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time to validate, rewrite and compile a module.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}),
+		notCompiled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "runnel_compile_failures_total",
+			Help: "Modules that could not be compiled, at deploy or in a worker. The log says why.",
+		}),
 		settleBatch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "runnel_settle_batch_size",
 			Help:    "Attempts settled by one statement.",
@@ -138,7 +143,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	work := []prometheus.Collector{m.invocations, m.duration, m.queue, m.memory, m.inFlight, m.cacheHits, m.cacheMisses,
-		m.evictions, m.compile, m.settleBatch, m.scheduleLag, m.ticks, m.hostCalls,
+		m.evictions, m.compile, m.notCompiled, m.settleBatch, m.scheduleLag, m.ticks, m.hostCalls,
 		m.unsettled, m.settleErrors, m.reduced, m.partitionsDropped}
 	reg.MustRegister(work...)
 	reg.MustRegister(m.waiters, m.listenerDown, m.logBytes)
@@ -166,6 +171,9 @@ func (m *Metrics) CacheEvicted() { m.evictions.Inc() }
 
 // Compiled implements sandbox.Observer.
 func (m *Metrics) Compiled(d time.Duration) { m.compile.Observe(d.Seconds()) }
+
+// NotCompiled counts a module that could not be compiled.
+func (m *Metrics) NotCompiled() { m.notCompiled.Inc() }
 
 // function is the label value for a function's name.
 func (m *Metrics) function(name string) string {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/pgtest"
@@ -57,10 +58,13 @@ func TestMetricsOfTheContract(t *testing.T) {
 	var names []string
 	for _, f := range families {
 		names = append(names, f.GetName())
+		if f.GetType() == dto.MetricType_HISTOGRAM {
+			names = append(names, f.GetName()+"_bucket", f.GetName()+"_count", f.GetName()+"_sum")
+		}
 	}
 	for _, name := range strings.Fields(`runnel_invocations_total runnel_invocation_duration_seconds runnel_invocation_queue_seconds
 		runnel_invocation_memory_peak_bytes runnel_invocations_in_flight runnel_queue_depth runnel_module_cache_hits_total
-		runnel_module_cache_misses_total runnel_module_cache_evictions_total runnel_compile_seconds runnel_settle_batch_size
+		runnel_module_cache_misses_total runnel_module_cache_evictions_total runnel_compile_seconds runnel_compile_failures_total runnel_settle_batch_size
 		runnel_schedule_lag_seconds runnel_schedule_ticks_total runnel_host_calls_total runnel_pgx_pool_connections_acquired`) {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is missing", name)

@@ -91,9 +91,10 @@ func (p *Process) newCompiler(ctx context.Context) (*compile.Compiler, error) {
 	return c, err
 }
 
-// compiled logs children that did not bring code.
+// compiled logs and counts children that did not bring code.
 func (p *Process) compiled(r compile.Report) {
 	if r.Err != nil {
+		p.metrics.NotCompiled()
 		p.log.Warn("a module could not be compiled", "wall", r.Wall, "cpu", r.CPU, "max_memory", r.MaxMemory, "error", r.Err, "cause", errors.Unwrap(r.Err))
 	}
 }
