@@ -15,6 +15,8 @@ const (
 	checkViolation   = "23514"
 	lockNotAvailable = "55P03"
 
+	insufficientPrivilege = "42501"
+
 	noDataFound            = "P0002"
 	undefinedObject        = "42704"
 	notInPrerequisiteState = "55000"

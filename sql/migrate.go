@@ -44,7 +44,16 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 		return err
 	}
 	defer pool.Close()
-	return coded("migrate", migrate(ctx, pool, wanted, log))
+	return coded("migrate", owned(migrate(ctx, pool, wanted, log)))
+}
+
+// owned says what is missing where Postgres says only that something is denied.
+func owned(err error) error {
+	var pg *pgconn.PgError
+	if runnel.CodeOf(err) != runnel.CodeInternal || !errors.As(err, &pg) || pg.Code != insufficientPrivilege {
+		return err
+	}
+	return runnel.Errorf(runnel.CodeInvalidRequest, "%s: the role of DATABASE_URL must own the schema runnel and all that is in it, or, where there is none yet, may CREATE in the database. A dump is restored with pg_restore --no-owner --role=THAT_ROLE (docs/OPERATIONS.md)", pg.Message).Because(err)
 }
 
 func migrate(ctx context.Context, pool *pgxpool.Pool, wanted schema, log *slog.Logger) error {
@@ -181,11 +190,11 @@ func (there applied) bringTo(ctx context.Context, tx pgx.Tx, wanted schema, log 
 		}
 		replaced = append(replaced, r.name)
 	}
+	if _, err := tx.Exec(ctx, rightsSQL); err != nil {
+		return err
+	}
 	if numbered == nil && replaced == nil {
 		return nil
-	}
-	if _, err := tx.Exec(ctx, revokeSQL); err != nil {
-		return err
 	}
 	log.InfoContext(ctx, "migrated", "tables", strings.Join(numbered, " "), "routines", strings.Join(replaced, " "))
 	return nil

@@ -9,8 +9,8 @@ var (
 	bootstrapSQL string
 	//go:embed query/levels.sql
 	levelsSQL string
-	//go:embed query/revoke.sql
-	revokeSQL string
+	//go:embed query/rights.sql
+	rightsSQL string
 
 	//go:embed query/functions.sql
 	functionsSQL string
