@@ -152,8 +152,8 @@ func TestIdempotencyKey_FreeAfterALostWorker(t *testing.T) {
 	if _, err := h.db.Pool().Exec(t.Context(), `UPDATE runnel.river_job SET state = 'running', attempt = 1, attempted_by = '{gone}', attempted_at = now() - interval '1 hour'`); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := h.db.Lost(t.Context(), 1); err != nil || n != 1 {
-		t.Fatalf("lost %d, %v", n, err)
+	if n, err := h.db.Lost(t.Context(), 1); err != nil || len(n) != 1 {
+		t.Fatalf("lost %+v, %v", n, err)
 	}
 	h.work()
 	second := h.call("/functions/v1/echo", `1`, headerKey, "k")

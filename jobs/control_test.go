@@ -133,8 +133,8 @@ func TestFUNC_F3_AnAttemptThatSomebodyElseEndedIsStopped(t *testing.T) {
 	// As another worker's sweep does with the jobs of a silent one.
 	h.exec(`UPDATE runnel.workers SET seen_at = now() - interval '1 hour'`)
 	h.exec(`UPDATE runnel.river_job SET attempted_at = now() - interval '1 hour'`)
-	if n, err := h.db.Lost(t.Context(), 10*time.Millisecond); err != nil || n != 1 {
-		t.Fatalf("lost %d, %v", n, err)
+	if n, err := h.db.Lost(t.Context(), 10*time.Millisecond); err != nil || len(n) != 1 {
+		t.Fatalf("lost %+v, %v", n, err)
 	}
 	until(h, 0, `SELECT count(*)::int FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%' AND state = 'active'`)
 	h.function("hello", guests.Answer(`"hello"`), "")

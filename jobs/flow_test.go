@@ -101,7 +101,7 @@ func TestADeadWorkersAttemptsFreeTheirPlaces(t *testing.T) {
 		t.Fatalf("%d jobs wait, want 1", n)
 	}
 	h.exec(`UPDATE runnel.river_job SET attempted_at = now() - interval '1 hour' WHERE attempted_by = '{dead}'`)
-	if n, err := h.db.Lost(t.Context(), time.Second); n != 1 || err != nil {
+	if n, err := h.db.Lost(t.Context(), time.Second); len(n) != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	h.settledOnce(3)

@@ -218,3 +218,11 @@ func (m *Metrics) settled(row *runnel.Invocation) {
 	m.duration.WithLabelValues(function).Observe(row.DurationMS / 1000)
 	m.memory.WithLabelValues(function).Observe(float64(row.MemoryPeak))
 }
+
+// lost counts attempts that this process ended in the place of their worker. How long
+// they ran and what they took is not known.
+func (m *Metrics) lost(attempts []sql.LostAttempt) {
+	for _, a := range attempts {
+		m.invocations.WithLabelValues(m.function(a.Function), string(a.Trigger), string(a.Status)).Inc()
+	}
+}

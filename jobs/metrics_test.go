@@ -156,3 +156,12 @@ func TestMetricsOfTheQueue(t *testing.T) {
 		t.Errorf("%d pools after one has gone", n)
 	}
 }
+
+// An attempt that ended with its worker is counted by whoever found it.
+func TestFUNC_E1_LostAttemptsAreCounted(t *testing.T) {
+	m := NewMetrics(prometheus.NewRegistry())
+	m.lost([]sql.LostAttempt{{Function: "f", Trigger: runnel.TriggerSQL, Status: runnel.StatusLost}, {Function: "f", Trigger: runnel.TriggerSQL, Status: runnel.StatusLost}})
+	if v := testutil.ToFloat64(m.invocations.WithLabelValues("f", "sql", "lost")); v != 2 {
+		t.Errorf("%v lost attempts, want 2", v)
+	}
+}

@@ -68,13 +68,14 @@ func (w *Worker) heartbeat(ctx context.Context) (seen time.Time, err error) {
 }
 
 func (w *Worker) sweepLost(ctx context.Context) {
-	n, err := w.db.Lost(ctx, silentAfter)
+	lost, err := w.db.Lost(ctx, silentAfter)
 	if err != nil {
 		w.log.Warn("sweep of silent workers failed", "error", err)
 		return
 	}
-	if n > 0 {
-		w.log.Warn("settled attempts of silent workers as lost", "attempts", n)
+	w.met.lost(lost)
+	if len(lost) > 0 {
+		w.log.Warn("settled attempts of silent workers as lost", "attempts", len(lost))
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/runnelhq/runnel"
 )
 
 // Heartbeat says that a worker is alive, and answers the database's time. The name
@@ -72,11 +74,22 @@ func (db *DB) LiveWorkers(ctx context.Context, within time.Duration) (n int, err
 	return n, fault("count workers", err)
 }
 
+// LostAttempt is an attempt that ended with its worker.
+type LostAttempt struct {
+	Function string
+	Trigger  runnel.Trigger
+	Status   runnel.Status // lost, or cancelled where that was asked for
+}
+
 // Lost ends the running attempts of workers that have been silent for that long,
-// with a log row of status lost, and answers how many there were. Where an
-// attempt is left the job is retried. Any process may call it; a worker that was
-// only slow finds its attempt settled.
-func (db *DB) Lost(ctx context.Context, silent time.Duration) (int, error) {
-	tag, err := db.pool.Exec(ctx, lostSQL, silent)
-	return int(tag.RowsAffected()), fault("find lost attempts", err)
+// with a log row of status lost, and answers them. Where an attempt is left the job
+// is retried. Any process may call it; a worker that was only slow finds its attempt
+// settled.
+func (db *DB) Lost(ctx context.Context, silent time.Duration) ([]LostAttempt, error) {
+	rows, err := db.pool.Query(ctx, lostSQL, silent)
+	if err != nil {
+		return nil, fault("find lost attempts", err)
+	}
+	lost, err := pgx.CollectRows(rows, pgx.RowToStructByPos[LostAttempt])
+	return lost, fault("find lost attempts", err)
 }

@@ -3,6 +3,7 @@ package sql_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,8 +34,8 @@ func TestFUNC_E1_LostWorker(t *testing.T) {
 	b.enqueue(sql.Enqueue{Function: "once", Event: []byte(`{}`)})
 	b.fetch("alive")
 
-	if n, err := b.db.Lost(t.Context(), time.Hour); err != nil || n != 0 {
-		t.Fatalf("nobody is silent yet: %d, %v", n, err)
+	if n, err := b.db.Lost(t.Context(), time.Hour); err != nil || len(n) != 0 {
+		t.Fatalf("nobody is silent yet: %+v, %v", n, err)
 	}
 	b.exec(`UPDATE runnel.workers SET seen_at = now() - interval '1 hour' WHERE id = 'dead'`)
 	b.exec(`UPDATE runnel.river_job SET attempted_at = now() - interval '2 hours', created_at = created_at`)
@@ -42,15 +43,16 @@ func TestFUNC_E1_LostWorker(t *testing.T) {
 	// After a restart of the server everyone has been silent for a while.
 	uptime := get[float64](b, `SELECT extract(epoch FROM now() - pg_postmaster_start_time())::float8`)
 	if uptime < 3600 {
-		if n, err := b.db.Lost(t.Context(), time.Duration((uptime+60)*float64(time.Second))); err != nil || n != 0 {
-			t.Fatalf("lost %d, %v while the server is younger than the silence", n, err)
+		if n, err := b.db.Lost(t.Context(), time.Duration((uptime+60)*float64(time.Second))); err != nil || len(n) != 0 {
+			t.Fatalf("lost %+v, %v while the server is younger than the silence", n, err)
 		}
 	}
 	silence := 10 * time.Millisecond
 	execute(t, b.conn, `UPDATE runnel.workers SET seen_at = now() + interval '1 minute' WHERE id = 'alive'`)
 	n, err := b.db.Lost(t.Context(), silence)
-	if err != nil || n != 2 {
-		t.Fatalf("lost %d, %v; want 2", n, err)
+	slices.SortFunc(n, func(a, b sql.LostAttempt) int { return strings.Compare(a.Function, b.Function) })
+	if err != nil || len(n) != 2 || n[0].Function != "once" || n[0].Status != runnel.StatusLost || n[0].Trigger != runnel.TriggerHTTP {
+		t.Fatalf("lost %+v, %v; want 2", n, err)
 	}
 	if got, err := b.conn.WaitForNotification(t.Context()); err != nil || got.Payload != once {
 		t.Errorf("notified %+v, %v", got, err)
@@ -72,8 +74,8 @@ func TestFUNC_E1_LostWorker(t *testing.T) {
 	if got := b.settle(stale[0].settlement(sql.StateCompleted, ""), stale[1].settlement(sql.StateCompleted, "")); got[0] || got[1] {
 		t.Errorf("settled %v after they were lost", got)
 	}
-	if n, err := b.db.Lost(t.Context(), silence); err != nil || n != 0 {
-		t.Errorf("lost again: %d, %v", n, err)
+	if n, err := b.db.Lost(t.Context(), silence); err != nil || len(n) != 0 {
+		t.Errorf("lost again: %+v, %v", n, err)
 	}
 }
 
@@ -83,7 +85,7 @@ func TestLost_WorkerThatNeverReported(t *testing.T) {
 	b.enqueue(sqlEnqueue("hello"))
 	b.fetch("unheard of")
 	b.exec(`UPDATE runnel.river_job SET metadata = '{"cancel_attempted_at":"x"}', attempted_at = now() - interval '1 minute'`)
-	if n, err := b.db.Lost(t.Context(), 10*time.Millisecond); err != nil || n != 1 {
+	if n, err := b.db.Lost(t.Context(), 10*time.Millisecond); err != nil || len(n) != 1 {
 		t.Fatal(n, err)
 	}
 	b.want([]string{"cancelled 1 t 1"}, []string{"1 cancelled Cancelled"})

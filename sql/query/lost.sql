@@ -23,3 +23,5 @@ UPDATE runnel.river_job j SET
   errors       = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt, 'error',
                    'WorkerLost: no heartbeat from ' || coalesce(j.attempted_by[cardinality(j.attempted_by)], 'its worker'), 'trace', ''))
 FROM silent WHERE j.id = silent.id
+RETURNING -- as metrics name them
+  coalesce(j.args ->> 'function', ''), coalesce(j.tags[2], ''), CASE j.state WHEN 'cancelled' THEN 'cancelled' ELSE 'lost' END
