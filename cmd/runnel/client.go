@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +37,7 @@ func newClient() (*client, error) {
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return nil, fmt.Errorf("RUNNEL_URL is not an address such as https://functions.example.com: correct it")
 		}
-		return &client{base: strings.TrimRight(base, "/"), admin: os.Getenv("RUNNEL_ADMIN_TOKEN"), key: os.Getenv("RUNNEL_KEY")}, nil
+		return &client{base: strings.TrimRight(base, "/"), admin: os.Getenv("RUNNEL_ADMIN_TOKEN"), key: cmp.Or(os.Getenv("RUNNEL_KEY"), anonKey())}, nil
 	}
 	s, ok, err := findState()
 	if err != nil {

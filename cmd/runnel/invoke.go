@@ -27,8 +27,8 @@ func (t *tool) invokeCommand() *cobra.Command {
 		Short: "Call a function over HTTP and print its result",
 		Long: `Call a function over HTTP and print its result.
 
-The call is made with the anon key of "runnel dev", or with RUNNEL_KEY when
-RUNNEL_URL is set.`,
+The call is made with the anon key of "runnel dev". When RUNNEL_URL is set it is
+made with RUNNEL_KEY, or as anon where RUNNEL_JWT_SECRET is known.`,
 		Example: "  runnel invoke price-order --data '{\"items\":[]}'\n  runnel invoke price-order --data @order.json",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

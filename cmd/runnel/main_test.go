@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
 
@@ -187,6 +188,34 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 		if code != 1 || !json.Valid([]byte(errs)) {
 			t.Errorf("%+v --json: %d %q", c, code, errs)
 		}
+	}
+}
+
+// Who has the server's secret at hand calls without minting a key first.
+func TestInvokeMintsAKeyWhereItKnowsTheSecret(t *testing.T) {
+	alone(t)
+	const secret = "a secret of more than thirty-two bytes"
+	var seen string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		fmt.Fprint(w, `1`)
+	}))
+	defer srv.Close()
+	t.Setenv("RUNNEL_URL", srv.URL)
+	t.Setenv("RUNNEL_JWT_SECRET", secret)
+	if out, errs, code := command(t, "", "invoke", "hello"); code != 0 {
+		t.Fatalf("%d %q %q", code, out, errs)
+	}
+	claims := jwt.MapClaims{}
+	if _, err := jwt.ParseWithClaims(seen, claims, func(*jwt.Token) (any, error) { return []byte(secret), nil }); err != nil || claims["role"] != "anon" {
+		t.Errorf("called with %q: %v, %v", seen, claims, err)
+	}
+	t.Setenv("RUNNEL_KEY", "mine")
+	if _, _, code := command(t, "", "invoke", "hello"); code != 0 || seen != "mine" {
+		t.Errorf("%d, called with %q, want RUNNEL_KEY", code, seen)
+	}
+	if _, _, code := command(t, "", "invoke", "hello", "--key", "other"); code != 0 || seen != "other" {
+		t.Errorf("%d, called with %q, want --key", code, seen)
 	}
 }
 
