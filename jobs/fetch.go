@@ -17,7 +17,7 @@ import (
 
 // River asks its driver's executor for jobs (JobGetAvailable) and takes them by
 // priority and time, over all functions. We answer with sql.Fetch instead, which
-// gives each function its share and keeps limits (010_flow.sql says how). Nothing
+// gives each function its share and keeps limits (sql/routine/fetch.sql says how). Nothing
 // else of the executor is touched, and what is answered is what River's own would
 // answer: jobs that run from now on, under this client's name.
 //

@@ -3,7 +3,7 @@
 -- those that were enqueued; of those that were not because their caller cannot
 -- wait and there is no room now (runnel.room); and in how many seconds the latter
 -- may ask again. The others' function does not exist or is disabled.
--- runnel.enqueue in 010_flow.sql is its twin for SQL.
+-- runnel.enqueue in routine/enqueue.sql is its twin for SQL.
 -- $1 uuid[] ids  $2 text[] functions  $3 text[] triggers  $4 bytea[] events
 -- $5 text[] roles  $6 text[] user ids  $7 text[] claims  $8 text[] request ids
 -- $9 text[] traceparents  $10 int[] priorities (0: default)  $11 int[] attempts (0: default)

@@ -27,6 +27,6 @@ SELECT reason FROM me CROSS JOIN LATERAL (VALUES
   (EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'auth')
            AND (p.proname = 'jwt' AND p.pronargs = 0 AND p.prosrc !~ 'runnel\.claims' OR p.proname IN ('uid', 'role') AND p.pronargs = 0 AND p.prosrc !~ 'auth\.jwt\(\)')
            AND level <> 'service_role' AND has_function_privilege(level, p.oid, 'EXECUTE')),
-   'auth.jwt(), auth.uid() or auth.role() of this database are not Runnel''s and read settings that SQL can forge: replace them with those of migration 007_slots')
+   'auth.jwt(), auth.uid() or auth.role() of this database are not Runnel''s and read settings that SQL can forge: replace them with those of Runnel''s sql/routine/caller.sql')
 ) AS found(wrong, reason)
 WHERE wrong
