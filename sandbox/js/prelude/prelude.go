@@ -10,8 +10,9 @@
 package prelude
 
 import (
+	"bytes"
+	"compress/flate"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -44,21 +45,7 @@ func build() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sources := make(map[string]string)
-	entries, err := files.ReadDir("parts")
-	if err != nil {
-		return "", err
-	}
-	for _, e := range entries {
-		name := strings.TrimSuffix(e.Name(), ".js")
-		text, err := bundle("parts/"+e.Name(), api.BuildOptions{Format: api.FormatESModule}, true)
-		if err != nil {
-			return "", err
-		}
-		sources[name] = function(text)
-	}
-	parts, err := json.Marshal(sources)
-	return "(function (host, bundle) {\n\"use strict\";\nconst {" + language + "} = globalThis;\n" + core + "runnel.install(host, bundle, " + string(parts) + ", {" + language + "});\n})", err
+	return "(function (host, bundle) {\n\"use strict\";\nconst {" + language + "} = globalThis;\n" + core + "runnel.install(host, bundle, {" + language + "});\n})", nil
 }
 
 var (
@@ -86,6 +73,49 @@ func function(module string) string {
 		return "module.exports={__proto__:null," + strings.Join(list, ",") + "};"
 	})
 }
+
+func init() { register("prelude_part", operation{args: 1, run: part}) }
+
+// part(name) returns a part as it lies in the image of a function, which asks for all
+// of them at deploy: compressed, since it may never need it.
+func part(args [][]byte) ([]byte, error) {
+	all, err := parts()
+	if err != nil {
+		return nil, err
+	}
+	p, ok := all[string(args[0])]
+	if !ok {
+		return nil, fail("NotFoundError", "there is no part %.40q", args[0])
+	}
+	return bytes.Clone(p), nil
+}
+
+var parts = sync.OnceValues(func() (map[string][]byte, error) {
+	all := make(map[string][]byte)
+	entries, err := files.ReadDir("parts")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		text, err := bundle("parts/"+e.Name(), api.BuildOptions{Format: api.FormatESModule}, true)
+		if err != nil {
+			return nil, err
+		}
+		var b bytes.Buffer
+		w, err := flate.NewWriter(&b, flate.BestCompression)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := w.Write([]byte(function(text))); err != nil {
+			return nil, err
+		}
+		if err := w.Close(); err != nil {
+			return nil, err
+		}
+		all[strings.TrimSuffix(e.Name(), ".js")] = b.Bytes()
+	}
+	return all, nil
+})
 
 // bundle makes one script of an embedded file and what it imports. The imports of
 // a part stay calls of require, because core and the other parts are shared.

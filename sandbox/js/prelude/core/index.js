@@ -1,6 +1,7 @@
 // The prelude: what a function finds around it. Package prelude in Go puts these
 // files together and says what the engine has to do with them.
 import * as primordials from "./primordials.js";
+import { keys } from "./primordials.js";
 import * as hostModule from "./host.js";
 import * as parts from "./parts.js";
 import * as environment from "./env.js";
@@ -29,9 +30,9 @@ const words = {
 };
 
 // install is called once, before any code of the user, whose source bundle is.
-export function install(host, bundle, sources, globals) {
+export function install(host, bundle, globals) {
   hostModule.setHost(host);
-  parts.setParts(sources, {
+  parts.setParts(keys(words), {
     __proto__: null,
     "../core/primordials.js": primordials,
     "../core/host.js": hostModule,

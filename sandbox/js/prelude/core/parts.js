@@ -1,16 +1,19 @@
-// Parts of the prelude that most functions do not need. Their source is a string
+// Parts of the prelude that most functions do not need. Their source lies compressed
 // until something asks for them; the image of a function is smaller for it. A part
 // that the user's code names is compiled at deploy and is in the image already.
 import { apply, defineProperty, join, keys, map, push } from "./primordials.js";
+import { ask } from "./host.js";
 
 const compile = Function;
 let sources, core, names, values;
 const loaded = { __proto__: null };
 
-// setParts takes the sources, the modules that they may import, and the globals of
-// the language as they were.
-export function setParts(s, modules, globals) {
-  sources = s;
+// setParts takes the names of the parts, whose sources the host has, the modules that
+// they may import, and the globals of the language as they were. From here on the
+// sources are in the image: what runs does not depend on the host that runs it.
+export function setParts(parts, modules, globals) {
+  sources = { __proto__: null };
+  for (let i = 0; i < parts.length; i++) sources[parts[i]] = ask("prelude_part", parts[i]);
   core = modules;
   names = join(keys(globals), ",");
   values = map(keys(globals), (name) => globals[name]);
@@ -22,7 +25,7 @@ export function use(name) {
 }
 
 function load(name) {
-  const source = sources[name];
+  const source = ask("utf8_decode", ask("decompress", "deflate-raw", sources[name]), "");
   const module = { __proto__: null, exports: undefined };
   const given = [require, module];
   for (let i = 0; i < values.length; i++) push(given, values[i]);
