@@ -167,7 +167,7 @@ func TestDeepRecursionIsAnError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			out, err := jstest.Run(t, handler(body), sandbox.Call{Timeout: 20 * time.Second, Memory: 256 << 20})
+			out, err := jstest.Run(t, handler(body), sandbox.Call{Timeout: time.Minute, Memory: 256 << 20})
 			switch code := runnel.CodeOf(err); {
 			case err == nil: // it was not too deep after all
 			case code != runnel.CodeStackOverflow && code != runnel.CodeFunctionError && code != runnel.CodeOutOfMemory:
