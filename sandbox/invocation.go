@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -22,6 +23,9 @@ type invocation struct {
 	call     Call
 	started  time.Time
 	deadline time.Time
+
+	live       *atomic.Int32 // of the Runtime: invocations under way
+	processors int           // GOMAXPROCS when it began
 
 	memory *memory
 	fuel   fuel
@@ -64,6 +68,8 @@ func (inv *invocation) context() context.Context {
 
 // run executes the module and frees everything, whatever happens.
 func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
+	inv.live.Add(1)
+	defer inv.live.Add(-1)
 	defer func() {
 		// Only bugs and a failed reservation get here: what a guest does, or a
 		// host function under it, is recovered by wazero.

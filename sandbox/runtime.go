@@ -101,6 +101,7 @@ type Runtime struct {
 	memories pool
 	stacks   *stacks
 	mapped   atomic.Int64 // bytes of address space of live instances
+	live     atomic.Int32 // invocations under way
 
 	mu      sync.Mutex
 	closed  bool
@@ -283,7 +284,7 @@ func (r *Runtime) newInvocation(ctx context.Context, call Call, m *module) *invo
 	now := time.Now()
 	inv := &invocation{
 		caller: ctx, closing: r.closing, call: call, ask: r.ask, trace: m.trace,
-		started: now, deadline: now.Add(call.Timeout),
+		started: now, deadline: now.Add(call.Timeout), live: &r.live, processors: runtime.GOMAXPROCS(0),
 		memory:  newMemory(call.Memory, m.image, &r.memories, &r.mapped),
 		stdin:   call.Event,
 		command: m.kind == Command,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -99,7 +100,7 @@ func (s *stackProbe) find(ctx context.Context, r wazero.Runtime) error {
 	const calls = 2000
 	var depths [2]uintptr
 	for i, n := range []uint64{0, calls} {
-		inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute)}
+		inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute), live: new(atomic.Int32)}
 		ctx := experimental.WithSnapshotter(context.WithValue(ctx, invocationKey{}, inv))
 		if _, err := f.Call(ctx, n); err != nil {
 			return fmt.Errorf("sandbox: stack check: %w", err)

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,5 +91,23 @@ func TestFuelSlicesAdapt(t *testing.T) {
 	f.finish(1 << 30) // stale, after a trap
 	if f.used != used+100 {
 		t.Errorf("a stale count changed the sum by %d", f.used-used-100)
+	}
+}
+
+// A guest gives its turn away often where guests may have all processors, and seldom
+// where another one is free for whoever needs it.
+func TestGuestsYieldOftenInACrowd(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		live, processors int
+		yields           time.Duration // after
+	}{{1, 1, yieldEvery}, {2, 2, yieldEvery}, {100, 2, yieldEvery}, {1, 2, yieldAlone}, {7, 8, yieldAlone}} {
+		inv := &invocation{live: new(atomic.Int32), processors: c.processors}
+		inv.live.Store(int32(c.live))
+		for _, since := range []time.Duration{0, yieldEvery, yieldEvery + 1, yieldAlone, yieldAlone + 1, time.Second} {
+			if got, want := inv.yields(since), since > c.yields; got != want {
+				t.Errorf("%d guests on %d processors: yields after %v: %t, want %t", c.live, c.processors, since, got, want)
+			}
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -129,7 +130,7 @@ func (s *stacks) check(ctx context.Context, f api.Function) error {
 		if deep {
 			calls = stackBytes / 16
 		}
-		inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute)}
+		inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute), live: new(atomic.Int32)}
 		ctx := experimental.WithSnapshotter(context.WithValue(ctx, invocationKey{}, inv)) // for the tick
 		back := s.lend(f, b)
 		if len(*stack) != stackBytes || &(*stack)[0] != &b[0] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func TestStacksKnowThisWazero(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute)}
+	inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute), live: new(atomic.Int32)}
 	ctx = experimental.WithSnapshotter(context.WithValue(ctx, invocationKey{}, inv))
 	f := m.ExportedFunction("f")
 	b := s.take()

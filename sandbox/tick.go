@@ -25,6 +25,10 @@ const (
 	sliceLong   = 80 * time.Microsecond // shrink above
 	sliceShort  = 25 * time.Microsecond // double below
 	yieldEvery  = 40 * time.Microsecond
+	// yieldAlone is the same while guests leave a processor to others. Whoever
+	// becomes runnable then finds it; and to yield would have an idle processor take
+	// the guest over, 5 us each time and its caches cold.
+	yieldAlone = time.Millisecond
 )
 
 // fuel is the state of one instance's slices. The guest counts down from slice in
@@ -87,13 +91,22 @@ func (s stackProbe) tick(ctx context.Context, stack []uint64) {
 		panic(inv.stackOverflow())
 	}
 	stack[0] = uint64(uint32(inv.fuel.settle(int32(uint32(stack[0])), now)))
-	if now.Sub(inv.fuel.yielded) > yieldEvery {
+	if inv.yields(now.Sub(inv.fuel.yielded)) {
 		// Native code is not preemptible, so this is where others get their turn.
 		runtime.Gosched()
 		now = time.Now()
 		inv.fuel.began, inv.fuel.yielded = now, now
 		inv.checkTick(now)
 	}
+}
+
+// yields tells whether it is time to, so long after the last time. Guests that wait for
+// the host count as others do: what they may cost is a yield too many.
+func (inv *invocation) yields(since time.Duration) bool {
+	if int(inv.live.Load()) < inv.processors {
+		return since > yieldAlone
+	}
+	return since > yieldEvery
 }
 
 // checkTick is check, for a guest that was stopped too.
