@@ -19,7 +19,7 @@ func TestTriggersOverHTTP(t *testing.T) {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
-	exec(`CREATE SCHEMA "My Schema"; CREATE TABLE "My Schema"."it's é" (id int, note text); CREATE TABLE orders (id int, note text); CREATE VIEW v AS SELECT 1`)
+	exec(`CREATE SCHEMA "My Schema"; CREATE TABLE "My Schema"."it's é" (id int, note text); CREATE TABLE public.orders (id int, note text); CREATE VIEW public.v AS SELECT 1`)
 	const path = "/admin/v1/functions/hello/triggers"
 
 	r := h.admin("POST", path, `{"table":"orders","operations":["update"],"condition":"NEW.note = '(' OR \"new\".id > 1"}`)
@@ -36,7 +36,7 @@ func TestTriggersOverHTTP(t *testing.T) {
 	if again.Table != odd.Table || again.ID == odd.ID || again.Level != "statement" || again.Granularity != "auto" {
 		t.Errorf("replaced by %+v", again)
 	}
-	exec(`UPDATE orders SET note = 'x'; INSERT INTO "My Schema"."it's é" VALUES (1, 'x')`)
+	exec(`UPDATE public.orders SET note = 'x'; INSERT INTO "My Schema"."it's é" VALUES (1, 'x')`)
 	var n int
 	if err := h.db.Pool().QueryRow(t.Context(), `SELECT count(*) FROM runnel.river_job`).Scan(&n); err != nil || n != 1 {
 		t.Errorf("%d jobs, %v", n, err)

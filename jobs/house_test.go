@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/runnelhq/runnel"
@@ -26,6 +27,7 @@ type house struct {
 	t       *testing.T
 	url     string
 	db      *sql.DB
+	owner   *pgxpool.Pool // the application's, with the search_path that it has by default
 	invoker *jobs.Invoker
 	deploy  *jobs.Deployer
 	relay   bool // of its workers
@@ -35,6 +37,11 @@ func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, url: pgtest.Database(t)}
 	h.db = h.open()
+	var err error
+	if h.owner, err = pgxpool.New(t.Context(), h.url); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.owner.Close)
 	h.invoker = jobs.NewInvoker(h.db, quiet(t), jobs.NewMetrics(prometheus.NewRegistry()))
 	h.invoker.Start(t.Context())
 	t.Cleanup(h.invoker.Stop)
@@ -139,7 +146,7 @@ func (h *house) mustHTTP(name, event string) sql.Response {
 // exec runs a statement as the owner.
 func (h *house) exec(statement string, args ...any) {
 	h.t.Helper()
-	if _, err := h.db.Pool().Exec(h.t.Context(), statement, args...); err != nil {
+	if _, err := h.owner.Exec(h.t.Context(), statement, args...); err != nil {
 		h.t.Fatalf("%s: %v", statement, err)
 	}
 }
@@ -147,7 +154,7 @@ func (h *house) exec(statement string, args ...any) {
 // one reads a single value.
 func one[T any](h *house, query string, args ...any) T {
 	h.t.Helper()
-	rows, err := h.db.Pool().Query(h.t.Context(), query, args...)
+	rows, err := h.owner.Query(h.t.Context(), query, args...)
 	if err != nil {
 		h.t.Fatalf("%s: %v", query, err)
 	}

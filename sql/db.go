@@ -103,8 +103,10 @@ func connect(ctx context.Context, url string, o Options, limit time.Duration) (p
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	case !pooled:
 		// Not startup parameters: PgBouncer refuses those it does not know. Behind a
-		// pooler they would be set for others, too.
-		set := fmt.Sprintf("SET lock_timeout = %d;", time.Duration(float64(limit)*lockLimit).Milliseconds())
+		// pooler they would be set for others, too. The search_path is for those who
+		// may create functions in a schema that is in the role's: one whose types fit
+		// better than those of Postgres's own is called in its place, by the owner.
+		set := fmt.Sprintf("SET search_path = pg_catalog, pg_temp; SET lock_timeout = %d;", time.Duration(float64(limit)*lockLimit).Milliseconds())
 		if !o.CustomPlans {
 			set += "SET plan_cache_mode = force_generic_plan"
 		}

@@ -84,9 +84,15 @@ func (db *DB) PutTrigger(ctx context.Context, function string, c TriggerChange) 
 		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '5s'`); err != nil {
 			return err
 		}
+		// The table's name and the condition are read with the role's own search_path,
+		// as psql reads them; everything else is not.
+		var found *uint32
+		if err := withOwnPath(ctx, tx, func() error { return tx.QueryRow(ctx, `SELECT pg_catalog.to_regclass($1)::oid`, table).Scan(&found) }); err != nil {
+			return err
+		}
 		var schema, name *string
 		err := tx.QueryRow(ctx, `SELECT n.nspname, c.relname FROM (SELECT) one
-			LEFT JOIN pg_class c ON c.oid = to_regclass($1) LEFT JOIN pg_namespace n ON n.oid = c.relnamespace`, table).Scan(&schema, &name)
+			LEFT JOIN pg_class c ON c.oid = $1 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace`, found).Scan(&schema, &name)
 		if err != nil {
 			return err
 		}
@@ -97,7 +103,10 @@ func (db *DB) PutTrigger(ctx context.Context, function string, c TriggerChange) 
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `SELECT runnel.create_trigger(to_regclass($1), $2, $3, $4, $5)`, table, function, c.Operations, or(c.Granularity, "auto"), text(c.Condition))
+		err = withOwnPath(ctx, tx, func() error {
+			_, err := tx.Exec(ctx, `SELECT runnel.create_trigger($1::oid::regclass, $2, $3, $4, $5)`, found, function, c.Operations, or(c.Granularity, "auto"), text(c.Condition))
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -120,6 +129,23 @@ func (db *DB) PutTrigger(ctx context.Context, function string, c TriggerChange) 
 		return nil
 	})
 	return t, created, refusal(doing, err)
+}
+
+// withOwnPath runs f with the search_path that the role or database has. What f says
+// must not depend on it, but for names that are the caller's.
+func withOwnPath(ctx context.Context, tx pgx.Tx, f func() error) error {
+	var path string
+	if err := tx.QueryRow(ctx, `SELECT pg_catalog.current_setting('search_path')`).Scan(&path); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `SET LOCAL search_path TO DEFAULT`); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `SELECT pg_catalog.set_config('search_path', $1, true)`, path)
+	return err
 }
 
 // DropTrigger removes a function's trigger.

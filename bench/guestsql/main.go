@@ -45,12 +45,12 @@ func run(ctx context.Context) error {
 	}
 	defer db.Close()
 	if _, err := db.Pool().Exec(ctx, `
-		CREATE TABLE note (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner uuid DEFAULT auth.uid(), text text);
-		CREATE TABLE entry (text text);
-		ALTER TABLE note ENABLE ROW LEVEL SECURITY;
-		CREATE POLICY own ON note TO authenticated USING (owner = (SELECT auth.uid()));
-		INSERT INTO note (owner, text) SELECT '`+caller+`', repeat('x', 50) FROM generate_series(1, 20000);
-		GRANT SELECT ON note TO authenticated; GRANT INSERT ON entry TO authenticated; ANALYZE`); err != nil {
+		CREATE TABLE public.note (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner uuid DEFAULT auth.uid(), text text);
+		CREATE TABLE public.entry (text text);
+		ALTER TABLE public.note ENABLE ROW LEVEL SECURITY;
+		CREATE POLICY own ON public.note TO authenticated USING (owner = (SELECT auth.uid()));
+		INSERT INTO public.note (owner, text) SELECT '`+caller+`', repeat('x', 50) FROM generate_series(1, 20000);
+		GRANT SELECT ON public.note TO authenticated; GRANT INSERT ON public.entry TO authenticated; ANALYZE`); err != nil {
 		return err
 	}
 	plain, err := pgx.Connect(ctx, url+"&default_query_exec_mode=exec")

@@ -241,13 +241,13 @@ func TestSchemaThatWeakensTheWalls(t *testing.T) {
 	if n := len(find(t, found, "search path")); n != 1 {
 		t.Errorf("%d schemas, want that in the search_path only: %+v", n, found)
 	}
-	expect(t, found, "functions that execute text", Warning, "run(text)", "SECURITY DEFINER", "REVOKE EXECUTE ON FUNCTION run(text)")
+	expect(t, found, "functions that execute text", Warning, "run(text)", "SECURITY DEFINER", "REVOKE EXECUTE ON FUNCTION public.run(text)")
 	expect(t, found, "functions that execute text", Warning, "run_plain(text)", "caller's own rights")
 	expect(t, found, "functions that execute text", Warning, "xml(text)")
 	if n := len(find(t, found, "functions that execute text")); n != 3 {
 		t.Errorf("%d functions, want 3: %+v", n, found)
 	}
-	for _, what := range []string{"policy forged on note", "view mine", "default note.owner", "function whoami()"} {
+	for _, what := range []string{"policy forged on public.note", "view public.mine", "default public.note.owner", "function public.whoami()"} {
 		expect(t, found, "forgeable settings", Warning, what)
 	}
 	if n := len(find(t, found, "forgeable settings")); n != 4 {

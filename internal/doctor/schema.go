@@ -112,7 +112,7 @@ func (v *visit) path(ctx context.Context) {
 		found++
 		who := strings.Join(others, ", ")
 		v.add(Finding{"search path", Warning, fmt.Sprintf("%s may create functions and operators in schema %s, which is in the search_path of DATABASE_URL's role", who, schema),
-			"one that fits a call better than Postgres's own is called in its place, with the rights of DATABASE_URL's role: by Runnel's statements, and by your own",
+			"one that fits a call better than Postgres's own is called in its place, with the rights of DATABASE_URL's role: by your own statements, and by Runnel's where they lead through a pooler",
 			fmt.Sprintf("REVOKE CREATE ON SCHEMA %s FROM %s (PostgreSQL 15 and newer begin without that right), and look for what is there already", pgx.Identifier{schema}.Sanitize(), who)})
 		return nil
 	})
