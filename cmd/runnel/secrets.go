@@ -30,12 +30,13 @@ needs RUNNEL_SECRET_KEYS; "runnel dev" makes a key of its own.`,
 func (t *tool) secretsSet() *cobra.Command {
 	var data string
 	cmd := &cobra.Command{
-		Use:   "set NAME KEY",
+		Use:   "set NAME KEY[=VALUE]",
 		Short: "Set a secret, read from standard input",
 		Long: `Set a secret, read from standard input or a file.
 
-A line break at its end is left out. A value on the command line (--data) can be
-read by others on this machine and stays in the shell's history.`,
+A line break at its end is left out. A value on the command line (--data, or
+KEY=VALUE) can be read by others on this machine and stays in the shell's
+history.`,
 		Example: "  runnel secrets set price-order API_KEY < key.txt\n  runnel secrets set price-order API_KEY --data @key.txt",
 		Args:    exactly("NAME", "KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,9 +44,14 @@ read by others on this machine and stays in the shell's history.`,
 			if err != nil {
 				return err
 			}
-			value, err := t.readSecret(data)
-			if err != nil {
-				return err
+			key, value, given := strings.Cut(args[1], "=")
+			switch {
+			case given && cmd.Flags().Changed("data"):
+				return usagef("the value of %s is given twice: write KEY=VALUE, or KEY with --data", key)
+			case !given:
+				if value, err = t.readSecret(data); err != nil {
+					return err
+				}
 			}
 			body, err := json.Marshal(map[string]string{"value": value})
 			if err != nil {
@@ -54,7 +60,7 @@ read by others on this machine and stays in the shell's history.`,
 			var got struct{ Warnings []string }
 			var raw json.RawMessage
 			header := http.Header{"Content-Type": {"application/json"}}
-			if err := c.manage(cmd.Context(), http.MethodPut, c.secretPath(args[0], args[1]), bytes.NewReader(body), header, &raw); err != nil {
+			if err := c.manage(cmd.Context(), http.MethodPut, c.secretPath(args[0], key), bytes.NewReader(body), header, &raw); err != nil {
 				return err
 			}
 			if t.json {
@@ -66,7 +72,7 @@ read by others on this machine and stays in the shell's history.`,
 			for _, w := range got.Warnings {
 				fmt.Fprintf(t.err, "warning: %s\n", printable(w))
 			}
-			_, err = fmt.Fprintf(t.out, "%s is set for %s; invocations that start from now on have it\n", args[1], args[0])
+			_, err = fmt.Fprintf(t.out, "%s is set for %s; invocations that start from now on have it\n", key, args[0])
 			return err
 		},
 	}

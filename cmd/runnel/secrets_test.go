@@ -44,6 +44,8 @@ func TestSecretsCommands(t *testing.T) {
 		{"two\nlines\n\n", "secrets set f API_KEY", `PUT /admin/v1/functions/f/secrets/API_KEY {"value":"two\nlines\n"}`, "API_KEY is set for f", "", 0},
 		{"", "secrets set f API_KEY --data @key.txt", `PUT /admin/v1/functions/f/secrets/API_KEY {"value":"from a file"}`, "API_KEY is set for f", "", 0},
 		{"", "secrets set f API_KEY -d text", `PUT /admin/v1/functions/f/secrets/API_KEY {"value":"text"}`, "API_KEY is set for f", "", 0},
+		{"", "secrets set f API_KEY=a=b", `PUT /admin/v1/functions/f/secrets/API_KEY {"value":"a=b"}`, "API_KEY is set for f", "", 0},
+		{"", "secrets set f API_KEY=a -d text", "", "", "given twice", 2},
 		{"", "secrets list f", `GET /admin/v1/functions/f/secrets `, "API_KEY  2026-01-02T03:04:05Z", "", 0},
 		{"", "secrets unset f API_KEY", `DELETE /admin/v1/functions/f/secrets/API_KEY `, "", "", 0},
 		{"", "secrets rotate", `POST /admin/v1/secrets/rotate `, "2 of 3", "f/LOST", 1},
