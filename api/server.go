@@ -53,7 +53,7 @@ type Config struct {
 	JWTIssuer      string          // what iss has to be; "": anything
 	JWTAudience    string          // what aud has to contain; "": anything
 	TrustedProxies []netip.Prefix  // whose X-Forwarded-For says who failed to log in
-	Keys           *keyring.Ring   // seals functions' secrets; nil: none can be set
+	Keys           *keyring.Ring   // seals secrets, opens environments to show them; nil: no secret can be set
 	WaitLimit      time.Duration   // 0: DefaultWaitLimit
 	LogRetention   time.Duration   // how long schedules' ledgers are kept; 0: for ever
 	Tracer         *tracing.Tracer // nil: no traces
@@ -212,8 +212,7 @@ func (s *Server) named(next http.HandlerFunc) http.Handler {
 	})
 }
 
-// MetricsHandler answers with the metrics and asks for no token: it is for a
-// port of its own, METRICS_PORT.
+// MetricsHandler answers with the metrics. It asks for no token: its route does.
 func (s *Server) MetricsHandler() http.Handler {
 	// Workers of two releases may differ in what they say of a series: show the rest.
 	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})

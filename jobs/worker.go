@@ -38,7 +38,7 @@ type WorkerConfig struct {
 	Concurrency  int             // invocations at a time
 	LogRetention time.Duration   // log partitions older than this are dropped; 0 keeps all
 	LogMaxSize   int64           // bytes of log, events and responses above which the oldest days are dropped; 0: any
-	Keys         *keyring.Ring   // opens functions' secrets; nil: a function that has some fails
+	Keys         *keyring.Ring   // opens secrets and sealed environments; nil: a function that has any fails
 	Tracer       *tracing.Tracer // nil: no traces
 	Logger       *slog.Logger
 	Metrics      *Metrics

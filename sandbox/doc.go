@@ -29,6 +29,6 @@
 // # Who owns guest memory
 //
 // Every instance has one anonymous mapping, held by the invocation and not only
-// by wazero, so that it is unmapped exactly once however the call ends. Host
+// by wazero, so that it is given back exactly once however the call ends. Host
 // functions read guest memory through that handle, which is empty after Free.
 package sandbox

@@ -21,7 +21,7 @@ type hostFunction struct {
 	module, name    string
 	params, results string
 	call            func(*invocation, []uint64) uint64
-	quick           bool // does so little that it need not look at the deadline
+	quick           bool // is not preceded by check: it does little, or looks by itself
 }
 
 func (f hostFunction) types() (params, results []api.ValueType) {

@@ -81,7 +81,7 @@ func (m *memory) Reallocate(size uint64) []byte {
 	return m.bytes
 }
 
-// Free returns the memory to the system. Freeing twice is a no-op.
+// Free returns the memory to the pool or the system. Freeing twice is a no-op.
 func (m *memory) Free() {
 	if !m.freed.CompareAndSwap(false, true) {
 		return

@@ -15,8 +15,8 @@ import (
 // a function () -> (), which is called after the guest has ended, on what it left in
 // its memory, and puts a text for portWhere. Nothing depends on it: the guest may have
 // been stopped in the middle of changing what is read, so that it may as well trap.
-// All it can do is compute, for whereTime at most; every other call of the host ends
-// it.
+// All it can do is compute, for whereTime at most; a call of the host that looks at
+// the deadline ends it.
 const (
 	whereExport = "runnel_where"
 	whereTime   = 50 * time.Millisecond // it takes some 50 µs

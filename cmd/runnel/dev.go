@@ -39,11 +39,12 @@ func (t *tool) devCommand() *cobra.Command {
 		Long: `Run everything here: Postgres, api, worker and a folder of functions.
 
 Without DATABASE_URL a private Postgres is started; it and the generated secrets
-live in .runnel/ and survive restarts. Every function folder right below FOLDER
-(one with a runnel.json, or an index.ts or index.js) is deployed, and again
-whenever one of its files changes. FOLDER is the first of examples, functions
-and the current folder that has any, unless it is given; in the current folder a
-runnel.json is needed. Ctrl-C stops everything.
+live in .runnel/ and survive restarts. FOLDER itself where it is a function's,
+otherwise every function folder right below it (one with a runnel.json, or an
+index.ts or index.js), is deployed, and again whenever one of its files changes.
+FOLDER is the first of examples, functions and the current folder that has any,
+unless it is given; in the current folder a runnel.json is needed. Ctrl-C stops
+everything.
 
 Settings are read from the environment as by the real processes (PORT,
 RUNNEL_ADMIN_TOKEN, RUNNEL_JWT_SECRET, LOG_LEVEL and so on). LOG_LEVEL is warn
