@@ -332,6 +332,14 @@ func walkControl(t *testing.T, must func(stdin string, args ...string) string) {
 		t.Errorf("replay --json: %v", replayed)
 	}
 
+	// What was redriven and replayed has to have run before the version that fails is
+	// back, or it is a dead letter too.
+	const ran = "select count(*) from runnel.function_invocations where function_name = 'fickle' and status = 'success'"
+	for limit := time.Now().Add(time.Minute); strings.Fields(must("", "sql", ran))[1] != "2"; {
+		if time.Now().After(limit) {
+			t.Fatal("what was redriven and replayed has not run")
+		}
+	}
 	must("", "rollback", "fickle", "2")
 	fails(1, "FunctionError", "invoke", "fickle")
 	says("1 purged", "dlq", "purge", "--function", "fickle")
