@@ -136,24 +136,25 @@ func (w *Worker) run(ctx context.Context, task sql.Task, env environment, row *r
 // and learns two random numbers. A function that sends a traceparent of its own is
 // left alone. nil: no tracing.
 func continued(attempt, call tracing.Span, hide *redact.Redactor) func(string, *url.URL, http.Header) {
-	if attempt.Traceparent() == "" {
+	above := attempt.Traceparent()
+	if above == "" {
 		return nil
 	}
 	return func(method string, to *url.URL, h http.Header) {
 		call.Request(method, to, hide)
 		if h.Get("Traceparent") == "" {
-			h.Set("Traceparent", cmp.Or(call.Traceparent(), attempt.Traceparent()))
+			h.Set("Traceparent", cmp.Or(call.Traceparent(), above))
 		}
 	}
 }
 
 // fetchedStatus is the HTTP status at the head of a response to http_fetch; 0: none.
 func fetchedStatus(response []byte) int {
-	const head = `{"status":200,`
-	if len(response) < len(head) || !bytes.HasPrefix(response, []byte(head[:10])) || response[len(head)-1] != ',' {
+	rest, ok := bytes.CutPrefix(response, []byte(`{"status":`))
+	if !ok || len(rest) < 4 || rest[3] != ',' {
 		return 0
 	}
-	status, _ := strconv.Atoi(string(response[10 : len(head)-1]))
+	status, _ := strconv.Atoi(string(rest[:3]))
 	return status
 }
 

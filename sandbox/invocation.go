@@ -107,7 +107,7 @@ func (inv *invocation) run(r *Runtime, m *module) (out Outcome, err error) {
 	}()
 	if inv.overflow = instance.ExportedGlobal(overflowExport); inv.overflow != nil {
 		inv.native = inv.stacks.take()
-		defer func() { inv.stacks.put(inv.native) }()
+		defer inv.stacks.put(inv.native)
 	}
 	defer func() { err = inv.explained(ctx, instance, err) }()
 	if inv.building {
@@ -144,7 +144,7 @@ func (inv *invocation) invoke(ctx context.Context, f api.Function, params ...uin
 }
 
 // check ends the guest when its time is up or nobody wants the result any more.
-// Every host function starts with it.
+// Every host function that is not quick starts with it.
 func (inv *invocation) check() {
 	if inv.ended != nil {
 		panic(errEnded)

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/runnelhq/runnel"
@@ -72,20 +73,34 @@ const recursion = "\x00asm\x01\x00\x00\x00" +
 	"\x07\x05\x01\x01f\x00\x01" + // export
 	"\x0a\x16\x01\x14\x00\x20\x00\x04\x40\x20\x00\x41\x01\x6b\x10\x01\x05\x41\x00\x10\x00\x1a\x0b\x0b"
 
+// recursive instantiates recursion and gives its function, until it is done.
+func recursive(ctx context.Context, r wazero.Runtime) (f api.Function, done func(), err error) {
+	compiled, err := r.CompileModule(ctx, []byte(recursion))
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := r.InstantiateModule(ctx, compiled, moduleConfig())
+	if err != nil {
+		_ = compiled.Close(ctx)
+		return nil, nil, err
+	}
+	return m.ExportedFunction("f"), func() { _, _ = m.Close(ctx), compiled.Close(ctx) }, nil
+}
+
+// probing is an invocation of a module of our own, which ticks and needs no more.
+func probing(ctx context.Context) (*invocation, context.Context) {
+	inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute), live: new(atomic.Int32)}
+	return inv, experimental.WithSnapshotter(context.WithValue(ctx, invocationKey{}, inv))
+}
+
 // find sets the probe, then measures two stacks whose sizes are about known. The
 // deeper one is larger than what wazero starts with, so it has moved as it grew.
 func (s *stackProbe) find(ctx context.Context, r wazero.Runtime) error {
-	compiled, err := r.CompileModule(ctx, []byte(recursion))
+	f, done, err := recursive(ctx, r)
 	if err != nil {
 		return fmt.Errorf("sandbox: stack check: %w", err)
 	}
-	defer func() { _ = compiled.Close(ctx) }()
-	m, err := r.InstantiateModule(ctx, compiled, moduleConfig())
-	if err != nil {
-		return fmt.Errorf("sandbox: stack check: %w", err)
-	}
-	defer func() { _ = m.Close(ctx) }()
-	f := m.ExportedFunction("f")
+	defer done()
 
 	engine := reflect.TypeOf(f)
 	if engine.Kind() != reflect.Pointer || engine.Elem().Kind() != reflect.Struct {
@@ -100,8 +115,7 @@ func (s *stackProbe) find(ctx context.Context, r wazero.Runtime) error {
 	const calls = 2000
 	var depths [2]uintptr
 	for i, n := range []uint64{0, calls} {
-		inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute), live: new(atomic.Int32)}
-		ctx := experimental.WithSnapshotter(context.WithValue(ctx, invocationKey{}, inv))
+		inv, ctx := probing(ctx)
 		if _, err := f.Call(ctx, n); err != nil {
 			return fmt.Errorf("sandbox: stack check: %w", err)
 		}

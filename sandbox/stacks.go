@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
-	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 )
 
 // stackBytes is the native stack that an interpreter gets to begin with: a handler in
@@ -84,17 +81,11 @@ func (s *stacks) lend(f api.Function, b *nativeStack) (back func()) {
 // newStacks finds the fields in the function f(n) of recursion, then looks whether
 // calls use what they are lent.
 func newStacks(ctx context.Context, r wazero.Runtime) (*stacks, error) {
-	compiled, err := r.CompileModule(ctx, []byte(recursion))
+	f, done, err := recursive(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: stacks: %w", err)
 	}
-	defer func() { _ = compiled.Close(ctx) }()
-	m, err := r.InstantiateModule(ctx, compiled, moduleConfig())
-	if err != nil {
-		return nil, fmt.Errorf("sandbox: stacks: %w", err)
-	}
-	defer func() { _ = m.Close(ctx) }()
-	f := m.ExportedFunction("f")
+	defer done()
 
 	s := &stacks{engine: reflect.TypeOf(f)}
 	if s.engine.Kind() != reflect.Pointer || s.engine.Elem().Kind() != reflect.Struct {
@@ -130,8 +121,7 @@ func (s *stacks) check(ctx context.Context, f api.Function) error {
 		if deep {
 			calls = stackBytes / 16
 		}
-		inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute), live: new(atomic.Int32)}
-		ctx := experimental.WithSnapshotter(context.WithValue(ctx, invocationKey{}, inv)) // for the tick
+		_, ctx := probing(ctx)
 		back := s.lend(f, b)
 		if len(*stack) != stackBytes || &(*stack)[0] != &b[0] {
 			return errStacks

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/runnelhq/runnel"
 	"github.com/runnelhq/runnel/internal/wasmtest"
@@ -33,8 +30,7 @@ func TestStacksKnowThisWazero(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inv := &invocation{caller: ctx, deadline: time.Now().Add(time.Minute), live: new(atomic.Int32)}
-	ctx = experimental.WithSnapshotter(context.WithValue(ctx, invocationKey{}, inv))
+	_, ctx = probing(ctx)
 	f := m.ExportedFunction("f")
 	b := s.take()
 	for range 3 { // lent again and again; deeper than it is; too deep

@@ -158,9 +158,10 @@ func (db *DB) Close() {
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
 // Ready tells whether the database can be reached and has the migrations of
-// this release. Newer ones are fine: a rolling deploy applies them first.
+// this release. Newer ones are fine: a rolling deploy applies them first. Those of
+// another build with the same numbers are not.
 func (db *DB) Ready(ctx context.Context) error {
-	wanted, err := readSchema(schemaFiles)
+	wanted, err := ownSchema()
 	if err != nil {
 		return err
 	}

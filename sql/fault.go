@@ -42,8 +42,7 @@ func fault(doing string, err error) error {
 		return runnel.Errorf(runnel.CodeUnavailable, "%s: the database is not taking statements now: try again", doing).Because(err)
 	case pg.Code == "3F000" || pg.Code == "42P01" || pg.Code == "42883":
 		return runnel.Errorf(runnel.CodeUnavailable, "%s: the database lacks Runnel's tables or has older ones: run runnel migrate", doing).Because(err)
-	}
-	if strings.HasPrefix(pg.Code, "28") || pg.Code == "3D000" {
+	case strings.HasPrefix(pg.Code, "28") || pg.Code == "3D000":
 		return runnel.Errorf(runnel.CodeInternal, "%s: the database refused the role, password or database of DATABASE_URL (SQLSTATE %s): correct it", doing, pg.Code).Because(err)
 	}
 	return runnel.Errorf(runnel.CodeInternal, "%s: the database answered with SQLSTATE %s: see the process log", doing, pg.Code).Because(err)

@@ -35,7 +35,7 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	if log == nil {
 		log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	wanted, err := readSchema(schemaFiles)
+	wanted, err := ownSchema()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed migration/*.sql routine/*.sql
@@ -44,6 +45,9 @@ func (s script) title() string {
 	_, title, _ := strings.Cut(s.name, "_")
 	return title
 }
+
+// ownSchema is that of this release. It is asked for with every look at readiness.
+var ownSchema = sync.OnceValues(func() (schema, error) { return readSchema(schemaFiles) })
 
 // readSchema reads migration/NNN_name.sql, which must be numbered from 001 without a
 // gap, and routine/name.sql.

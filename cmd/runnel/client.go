@@ -194,3 +194,12 @@ func (c *client) deploy(ctx context.Context, d deployment, createOnly bool, out 
 	}
 	return c.manage(ctx, http.MethodPost, "/admin/v1/functions", &body, header, out)
 }
+
+// manageJSON is manage with a body of JSON.
+func (c *client) manageJSON(ctx context.Context, method, path string, body, out any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	return c.manage(ctx, method, path, bytes.NewReader(b), http.Header{"Content-Type": {"application/json"}}, out)
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -86,9 +85,8 @@ version that is current when they start.`,
 					return err
 				}
 			}
-			body := fmt.Sprintf(`{"version":%d}`, version)
 			var raw json.RawMessage
-			if err := c.manage(cmd.Context(), http.MethodPost, c.functionPath(args[0])+"/rollback", bytes.NewReader([]byte(body)), http.Header{"Content-Type": {"application/json"}}, &raw); err != nil {
+			if err := c.manageJSON(cmd.Context(), http.MethodPost, c.functionPath(args[0])+"/rollback", map[string]int{"version": version}, &raw); err != nil {
 				return err
 			}
 			if t.json {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -28,7 +27,7 @@ func (t *tool) pausing(verb, short, done string, paused bool) *cobra.Command {
 				return err
 			}
 			var answer json.RawMessage
-			if err := c.manage(cmd.Context(), http.MethodPatch, c.functionPath(args[0]), strings.NewReader(fmt.Sprintf(`{"paused":%t}`, paused)), http.Header{"Content-Type": {"application/json"}}, &answer); err != nil {
+			if err := c.manageJSON(cmd.Context(), http.MethodPatch, c.functionPath(args[0]), map[string]bool{"paused": paused}, &answer); err != nil {
 				return err
 			}
 			if t.json {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -190,15 +189,6 @@ func (c *client) findSchedule(ctx context.Context, name string) (schedule, error
 		names = append(names, s.Name)
 	}
 	return schedule{}, fmt.Errorf("NotFound: there is no schedule %q%s", name, cmp.Or(didYouMean(name, names), ": see runnel schedule list"))
-}
-
-// manageJSON is manage with a body of JSON.
-func (c *client) manageJSON(ctx context.Context, method, path string, body, out any) error {
-	b, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	return c.manage(ctx, method, path, bytes.NewReader(b), http.Header{"Content-Type": {"application/json"}}, out)
 }
 
 func (t *tool) scheduleRemove() *cobra.Command {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -53,14 +52,9 @@ history.`,
 					return err
 				}
 			}
-			body, err := json.Marshal(map[string]string{"value": value})
-			if err != nil {
-				return err
-			}
 			var got struct{ Warnings []string }
 			var raw json.RawMessage
-			header := http.Header{"Content-Type": {"application/json"}}
-			if err := c.manage(cmd.Context(), http.MethodPut, c.secretPath(args[0], key), bytes.NewReader(body), header, &raw); err != nil {
+			if err := c.manageJSON(cmd.Context(), http.MethodPut, c.secretPath(args[0], key), map[string]string{"value": value}, &raw); err != nil {
 				return err
 			}
 			if t.json {

@@ -177,12 +177,11 @@ func (b *body) emit(from, to int) {
 			}
 		}
 		b.fresh = in.endsBlock()
-		if in.pay > 0 {
-			if in.look {
-				b.chargeAndCheck(int(in.pay))
-			} else {
-				b.charge(int(in.pay))
-			}
+		switch {
+		case in.look:
+			b.chargeAndCheck(int(in.pay))
+		case in.pay > 0:
+			b.charge(int(in.pay))
 		}
 		switch in.op {
 		case opBlock, opIf:

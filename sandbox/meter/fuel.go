@@ -18,11 +18,16 @@ func (b *body) set() {
 	}
 }
 
-// charge takes a constant from the fuel.
-func (b *body) charge(c int) {
+// less pushes the fuel without a constant.
+func (b *body) less(c int) {
 	b.get()
 	b.constant(max(1, min(c, maxCharge)))
 	b.out = append(b.out, opI32Sub)
+}
+
+// charge takes a constant from the fuel.
+func (b *body) charge(c int) {
+	b.less(c)
 	b.set()
 }
 
@@ -35,23 +40,16 @@ func (b *body) chargeAndGet(c int) {
 		return
 	}
 	b.left = true
-	b.get()
-	b.constant(max(1, min(c, maxCharge)))
-	b.out = append(b.out, opI32Sub)
+	b.less(c)
 	b.op(opLocalTee, b.spare-1)
 	b.set()
 	b.op(opLocalGet, b.spare-1)
 }
 
-// chargeAndCheck takes a constant from the fuel and asks the host for more when
-// there is none left.
+// chargeAndCheck is charge and check.
 func (b *body) chargeAndCheck(c int) {
 	b.chargeAndGet(c)
-	b.out = append(b.out, opI32Const, 0, opI32LtS, opIf, typeEmpty)
-	b.get()
-	b.op(opCall, b.m.importedFuncs)
-	b.set()
-	b.out = append(b.out, opEnd)
+	b.refuel()
 }
 
 // chargeOperand charges for the operand on top of the stack and looks at the
@@ -77,6 +75,11 @@ func (b *body) chargeOperand(shift int32) {
 // check asks the host for fuel when there is none left.
 func (b *body) check() {
 	b.get()
+	b.refuel()
+}
+
+// refuel pops the fuel and asks the host for more when it is none.
+func (b *body) refuel() {
 	b.out = append(b.out, opI32Const, 0, opI32LtS, opIf, typeEmpty)
 	b.get()
 	b.op(opCall, b.m.importedFuncs)

@@ -156,7 +156,7 @@ func (b *body) paths() int {
 			look := next.far > lookCost && at.far > 0 || next.tail > tailCost && at.tail > 0
 			switch {
 			case look:
-				in.pay, in.look = int32(max(1, min(at.cost, maxCharge))), true
+				in.pay, in.look = int32(min(at.cost, maxCharge)), true
 				at, straight = way{tail: none}, false
 			case at.cost > payCost && b.parts(in, top, stack):
 				if straight {
